@@ -1,0 +1,182 @@
+"""The vocabulary that every room shares: what a job is, what was dropped, and what the user asked for."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+
+from heygemd.jobs.states import JobState
+
+
+class EngineName(StrEnum):
+    """Which renderer moves the mouth."""
+
+    AUTO = "auto"
+    """wav2lip when its weights are present and verified, else atlas."""
+    ATLAS = "atlas"
+    """Embedded: warps the person's own mouth at native resolution."""
+    WAV2LIP = "wav2lip"
+    """The published 96-px network; users bring its weights."""
+    PASSTHROUGH = "passthrough"
+    """Returns the picture untouched: dry runs and tests; never chosen by `auto`."""
+
+
+class LengthPolicy(StrEnum):
+    """What happens when sound and picture differ in length."""
+
+    AUTO = "auto"
+    """The film is as long as the sound: ping-pong when the picture is shorter, trim when longer."""
+    LOOP = "loop"
+    """As long as the sound: the picture starts again from its first frame."""
+    FREEZE = "freeze"
+    """As long as the sound: the picture's last frame is held."""
+    KEEP_VIDEO = "keep_video"
+    """As long as the picture: the sound is padded with silence or cut."""
+
+
+class FaceChoice(StrEnum):
+    """Which of several faces speaks."""
+
+    MAIN = "main"
+    """The largest and most central one."""
+    LARGEST = "largest"
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class SilenceRule(StrEnum):
+    """What the mouth does where nobody speaks."""
+
+    CLOSE = "close"
+    SOURCE = "source"
+    """Follow the source's own mouth."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderOptions:
+    """What the user may choose per job; one frozen type shared by every way of submitting."""
+
+    engine: EngineName = EngineName.AUTO
+    length: LengthPolicy = LengthPolicy.AUTO
+    face: FaceChoice = FaceChoice.MAIN
+    silence: SilenceRule = SilenceRule.CLOSE
+    audio_offset_ms: int = 0
+    """Positive: the mouth follows the sound later."""
+    crf: int = 18
+    """x264 constant rate factor; 0 is lossless."""
+    preset: str = "veryfast"
+    """x264 preset."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColourTags:
+    """ITU-T H.273 tags as ffprobe names them; None where the file says nothing."""
+
+    matrix: str | None = None
+    range: str | None = None
+    primaries: str | None = None
+    transfer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoInfo:
+    """What the probe found in the picture file. Sizes are those of the decoded, upright picture."""
+
+    demuxer: str
+    """The ffmpeg demuxer that must be forced to open the file."""
+    codec: str
+    stream: int
+    """Index of the chosen video stream among all streams of the file."""
+    fps: Fraction
+    """Constant rate of the film to be made (the source's nominal rate)."""
+    frame_count: int
+    """Packets of the stream; the decoder may give fewer."""
+    width_px: int
+    height_px: int
+    rotation_deg: int = 0
+    sample_aspect: Fraction = Fraction(1)
+    pixel_format: str = "yuv420p"
+    colour: ColourTags = field(default_factory=ColourTags)
+    is_vfr: bool = False
+    is_still: bool = False
+    duration_s: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioInfo:
+    """What the probe found in the sound file, decoded once to its end."""
+
+    demuxer: str
+    codec: str
+    stream: int
+    rate_hz: int
+    channels: int
+    sample_count: int
+    """Decoded samples per channel: the exact length of the sound."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> Fraction:
+        """Exact length in seconds."""
+        return Fraction(self.sample_count, self.rate_hz)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInfo:
+    """Both halves of a pair."""
+
+    video: VideoInfo
+    audio: AudioInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """One claimed file: the name the user gave it, and where it lies now."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    sha256: str
+    evidence: tuple[str, ...] = ()
+    """Which rungs of the readiness ladder were reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One film to be made; a row of the store, never changed in place."""
+
+    id: str
+    """Sortable: `YYYYMMDDTHHMMSSmmm-` + 10 random base32 characters."""
+    root: str
+    """uuid of the root it was dropped into; empty for a film made without a daemon."""
+    name: str
+    """The film's name without suffix, as people will see it (stem of the audio for a pair)."""
+    folder: str
+    """Sub-folder of the inbox, mirrored in the outbox; `` for the top."""
+    state: JobState
+    video: InputFile
+    audio: InputFile
+    options: RenderOptions
+    media: MediaInfo | None
+    """None only when the probe refused the files (the job is then failed)."""
+    claim_dir: Path | None
+    """Folder in `processing/` that holds the inputs; None when they stay where they are."""
+    queued_at: datetime
+    not_before: datetime
+    priority: int = 0
+    attempts: int = 0
+    """How often it was started; counted before the run."""
+    strikes: int = 0
+    """How often its present task ended a worker or met a bug; back to 0 when a task succeeds."""
+    published_name: str | None = None
+    """File name of the film in the outbox, chosen and stored before publishing."""
+    error_code: str | None = None
+    error_message: str | None = None
+    duplicate_of: str | None = None
+
+    @property
+    def id8(self) -> str:
+        """The first 8 random characters: short enough for names people see."""
+        return self.id.rsplit("-", 1)[-1][:8]

@@ -1,0 +1,36 @@
+"""The engine that changes nothing: for dry runs and for tests of everything around the pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heygemd.render.engine import Clip, Speech
+
+
+@dataclass(frozen=True, slots=True)
+class UntouchedPerformance:
+    """Every frame as it came."""
+
+    def render(self, start: int, frames: Sequence[NDArray[np.uint8]]) -> Sequence[bool]:
+        """Paint nothing."""
+        del start
+        return [False] * len(frames)
+
+
+class Passthrough:
+    """Looks at no face and hears no sound."""
+
+    name = "passthrough"
+    version = "1"
+
+    def listen(self, sound: NDArray[np.float32]) -> Speech:
+        """Hear nothing."""
+        del sound
+        return {}
+
+    def prepare(self, clip: Clip) -> UntouchedPerformance:
+        """Promise nothing."""
+        del clip
+        return UntouchedPerformance()

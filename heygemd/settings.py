@@ -1,0 +1,157 @@
+"""Every knob in one frozen tree; names carry their unit. Built once, in `cli.py`, and passed down in parts."""
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from typing_extensions import override
+
+from heygemd.errors import SetupError
+
+
+class Part(BaseModel):
+    """Base of every table of the configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IntakeSettings(Part):
+    """When is a file complete?"""
+
+    settle_s: float = Field(3.0, gt=0, description="Quiet time when the absence of a writer is certain.")
+    settle_unsure_s: float = Field(20.0, gt=0, description="Quiet time when it is not (mounts, foreign owners).")
+    settle_scans: int = Field(3, ge=2, description="Equal looks at a file before it counts as quiet.")
+    scan_active_s: float = Field(2.0, gt=0, description="Pause between scans after recent activity.")
+    scan_idle_s: float = Field(10.0, gt=0, description="Pause between scans otherwise.")
+    scan_limit_s: float = Field(120.0, gt=0, description="A scan that takes longer marks the root offline.")
+    orphan_notice_s: float = Field(120.0, gt=0, description="A lone file is shown as waiting after this time.")
+
+
+class Limits(Part):
+    """What a stranger's file may cost."""
+
+    max_pixels: int = Field(8192 * 4352, gt=0, description="Pixels of one picture.")
+    max_streams: int = Field(64, gt=0, description="Streams in one file.")
+    max_duration_s: float = Field(4 * 3600.0, gt=0, description="Length of one file.")
+    max_frames: int = Field(2_000_000, gt=0, description="Frames of one file.")
+    probe_wall_s: float = Field(120.0, gt=0, description="Wall clock of one probe.")
+    stall_s: float = Field(120.0, gt=0, description="A decoder or encoder that is silent for longer is ended.")
+    memory_bytes: int = Field(4 << 30, gt=0, description="Address space of one decoder process.")
+
+
+class RenderSettings(Part):
+    """How films are made."""
+
+    engine: Literal["auto", "atlas", "wav2lip", "passthrough"] = Field(
+        "auto", description="Used when a job names none."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU when one works, else the CPU.")
+    require_gpu: bool = Field(False, description="Refuse to start without a GPU instead of using the CPU.")
+    segment_s: float = Field(60.0, gt=0, description="Longest piece that is rendered at once.")
+    batch_size: int = Field(16, ge=1, le=512, description="Frames handed to the engine at once.")
+    crf: int = Field(18, ge=0, le=40, description="x264 constant rate factor; 0 is lossless.")
+    preset: str = Field("veryfast", pattern="^[a-z]+$", description="x264 preset.")
+    max_attempts: int = Field(5, ge=1, description="Starts of one job before it is failed.")
+    max_strikes: int = Field(2, ge=1, description="Workers one task may end before its job is failed.")
+    silence_limit_s: float = Field(300.0, gt=0, description="A worker that says nothing for longer is ended.")
+    stop_grace_s: float = Field(20.0, gt=0, description="Time the segment in work gets at shutdown.")
+
+
+class OutboxSettings(Part):
+    """What happens to results and originals."""
+
+    on_clash: Literal["version", "replace", "fail"] = Field("version", description="What to do when the name is taken.")
+    originals: Literal["archive", "delete"] = Field("archive", description="What happens to a finished job's inputs.")
+    disk_reserve_bytes: int = Field(1 << 30, ge=0, description="Free space that must remain in the state directory.")
+
+
+class Settings(BaseSettings):
+    """The whole configuration: defaults, then the TOML file, then `HEYGEMD_*` variables, then the command line."""
+
+    model_config = SettingsConfigDict(env_prefix="HEYGEMD_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    roots: tuple[Path, ...] = Field((), description="Folders made by `heygemd init-root`.")
+    state_dir: Path | None = Field(None, description="Local folder for the store and work files.")
+    models_dir: Path = Field(Path("models"), description="Where users put weights of their own.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    intake: IntakeSettings = IntakeSettings()
+    limits: Limits = Limits()
+    render: RenderSettings = RenderSettings()
+    outbox: OutboxSettings = OutboxSettings()
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file; no dotenv, no secret files."""
+        del dotenv_settings, file_secret_settings
+        toml = settings_cls.model_config.get("toml_file")
+        file = (TomlConfigSettingsSource(settings_cls),) if toml else ()
+        return (init_settings, env_settings, *file)
+
+
+def load(file: Path | None = None, **overrides: Any) -> Settings:  # noqa: ANN401  # the values are pydantic's to judge
+    """Read the configuration; raises SetupError E401 that names the wrong key and the nearest right one."""
+    if file is not None and not file.is_file():
+        raise SetupError("E401", f"configuration file {file} does not exist")
+    _refuse_unknown_variables()
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        return FromFile(**overrides)
+    except ValidationError as error:
+        raise SetupError("E401", _explain(error, file)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SetupError("E401", f"{file} is not valid TOML: {error}") from error
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic-settings ignores unknown variables; a misspelt one must not."""
+    known = set(Settings.model_fields)
+    for name in os.environ:
+        if not name.startswith("HEYGEMD_") or name in OWN_VARIABLES:
+            continue
+        key = name.removeprefix("HEYGEMD_").lower().split("__")[0]
+        if key not in known:
+            raise SetupError("E401", f"unknown variable {name}{_nearest(key, known)}")
+
+
+OWN_VARIABLES = frozenset({"HEYGEMD_REQUIRE"})
+"""Read by the test suite, not by the daemon."""
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        hint = ""
+        if problem["type"] == "extra_forbidden":
+            hint = _nearest(str(problem["loc"][-1]), _names_at(problem["loc"][:-1]))
+        lines.append(f"{key}: {problem['msg']}{hint}")
+    return (f"{file}: " if file else "") + "; ".join(lines)
+
+
+def _names_at(place: tuple[int | str, ...]) -> set[str]:
+    model: type[BaseModel] = Settings
+    for part in place:
+        inner = model.model_fields[str(part)].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return set(model.model_fields)
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
