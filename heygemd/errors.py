@@ -13,6 +13,8 @@ and what to do; reports, `REASON.txt` and the command line all read it from here
 from dataclasses import dataclass
 from typing import ClassVar
 
+from typing_extensions import override
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -166,6 +168,7 @@ class HeygemdError(Exception):
         self.code = code
         self.message = message
 
+    @override
     def __reduce__(self) -> tuple[type["HeygemdError"], tuple[str, str]]:
         """Survive the way through a pipe between processes."""
         return type(self), (self.code, self.message)

@@ -2,13 +2,23 @@
 
 import logging
 import sys
+from dataclasses import dataclass
 
 import structlog
 
 
-def configure(*, json: bool | None = None, level: str = "info") -> None:
-    """Send every event at or above `level` to stderr; `json=None` means: JSON unless stderr is a terminal."""
-    use_json = not sys.stderr.isatty() if json is None else json
+@dataclass(frozen=True, slots=True)
+class LogChoice:
+    """How this process logs; child processes are told to do the same."""
+
+    json: bool | None = None
+    """None: JSON unless stderr is a terminal."""
+    level: str = "info"
+
+
+def configure(choice: LogChoice) -> None:
+    """Send every event at or above the level to stderr."""
+    use_json = not sys.stderr.isatty() if choice.json is None else choice.json
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False) if use_json else structlog.dev.ConsoleRenderer()
     )
@@ -20,7 +30,7 @@ def configure(*, json: bool | None = None, level: str = "info") -> None:
             structlog.processors.dict_tracebacks if use_json else structlog.processors.StackInfoRenderer(),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[choice.level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )

@@ -6,17 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from typing_extensions import override
 
 from heygemd.errors import SetupError
+from heygemd.limits import Limits, Part
 
-
-class Part(BaseModel):
-    """Base of every table of the configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+__all__ = ["IntakeSettings", "Limits", "OutboxSettings", "RenderSettings", "Settings", "load"]
 
 
 class IntakeSettings(Part):
@@ -27,20 +24,8 @@ class IntakeSettings(Part):
     settle_scans: int = Field(3, ge=2, description="Equal looks at a file before it counts as quiet.")
     scan_active_s: float = Field(2.0, gt=0, description="Pause between scans after recent activity.")
     scan_idle_s: float = Field(10.0, gt=0, description="Pause between scans otherwise.")
-    scan_limit_s: float = Field(120.0, gt=0, description="A scan that takes longer marks the root offline.")
+    scan_limit_s: float = Field(600.0, gt=0, description="A look at a root that takes longer marks it offline.")
     orphan_notice_s: float = Field(120.0, gt=0, description="A lone file is shown as waiting after this time.")
-
-
-class Limits(Part):
-    """What a stranger's file may cost."""
-
-    max_pixels: int = Field(8192 * 4352, gt=0, description="Pixels of one picture.")
-    max_streams: int = Field(64, gt=0, description="Streams in one file.")
-    max_duration_s: float = Field(4 * 3600.0, gt=0, description="Length of one file.")
-    max_frames: int = Field(2_000_000, gt=0, description="Frames of one file.")
-    probe_wall_s: float = Field(120.0, gt=0, description="Wall clock of one probe.")
-    stall_s: float = Field(120.0, gt=0, description="A decoder or encoder that is silent for longer is ended.")
-    memory_bytes: int = Field(4 << 30, gt=0, description="Address space of one decoder process.")
 
 
 class RenderSettings(Part):

@@ -6,6 +6,7 @@ verifies. Everything a task leaves behind is a file in the job's work directory:
 
     work/<job id>/order.json                 what to make, from which files, with which engine
                   track.npz  speech.npz      the analysis of the whole clip
+                  analysis.json              what the plan needs of it; written last
                   plan.json                  order + timeline + segments
                   segments-<plan hash>/00000.mp4 …
                   film-<plan hash>.mp4  .jpg the stitched, verified film and its contact sheet
@@ -21,6 +22,7 @@ from pydantic import TypeAdapter
 
 from heygemd import __version__
 from heygemd.jobs.job import AudioInfo, EngineName, RenderOptions, VideoInfo
+from heygemd.limits import Limits
 from heygemd.planning.segments import Segment
 from heygemd.planning.timeline import Timeline
 
@@ -54,6 +56,11 @@ class Order:
     engine: EngineChoice
     max_segment_s: float
     version: str = __version__
+
+    @property
+    def analysis_file(self) -> Path:
+        """`Analysis`; written last, so its existence means that the analysis is whole."""
+        return self.work_dir / "analysis.json"
 
     @property
     def track_file(self) -> Path:
@@ -152,6 +159,8 @@ class Task:
     segment: Segment | None = None
     device: str = "cpu"
     batch_size: int = 16
+    limits: Limits = Limits()
+    """What the strangers' files may cost; no part of the plan, for it changes no pixel."""
 
 
 class EventKind(StrEnum):

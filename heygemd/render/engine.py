@@ -54,6 +54,8 @@ class LipSync(Protocol):
     name: str
     version: str
     """Changes whenever the same inputs would give other pixels."""
+    needs_face: bool
+    """False: the clip is not searched for a face, and `Clip.track` holds time stamps only."""
 
     def listen(self, sound: NDArray[np.float32]) -> Speech:
         """Hear the whole sound: float32[n], mono, 16 kHz, possibly a read-only memory map."""

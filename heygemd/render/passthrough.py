@@ -24,6 +24,7 @@ class Passthrough:
 
     name = "passthrough"
     version = "1"
+    needs_face = False
 
     def listen(self, sound: NDArray[np.float32]) -> Speech:
         """Hear nothing."""

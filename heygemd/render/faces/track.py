@@ -34,6 +34,18 @@ class FaceTrack:
         """bool[n]: a face was found."""
         return self.confidence > 0
 
+    @classmethod
+    def without_face(cls, pts_s: NDArray[np.float64]) -> "FaceTrack":
+        """Time stamps only: a clip that was never searched for a face."""
+        n = len(pts_s)
+        return cls(
+            pts_s=pts_s,
+            points=np.full((n, 74, 2), np.nan, np.float32),
+            confidence=np.zeros(n, np.float32),
+            lips_visible=np.zeros(n, np.float32),
+            scene=np.zeros(n, np.int32),
+        )
+
     def save(self, path: Path) -> None:
         """Write as `.npz` under a temporary name, then rename."""
         part = path.with_name(path.name + ".part")

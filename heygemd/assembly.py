@@ -1,0 +1,35 @@
+"""Builds the scheduler from the settings: the same for the daemon and for a single film."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from heygemd import catalogue, places
+from heygemd.jobs.store import JobStore
+from heygemd.scheduler.devices import choose_devices, find_devices
+from heygemd.scheduler.scheduler import Scheduler
+from heygemd.scheduler.workers import LocalWorkers
+from heygemd.settings import Settings
+
+
+def utc_now() -> datetime:
+    """The wall clock, only ever shown and stored; never used to measure."""
+    return datetime.now(UTC)
+
+
+def open_scheduler(settings: Settings, store: JobStore, state_dir: Path) -> Scheduler:
+    """Devices, workers and scheduler; raises SetupError E406 when a required GPU is absent."""
+    devices = choose_devices(settings.render.device, settings.render.require_gpu, find_devices())
+    places.make_private(state_dir / "work")
+    places.make_private(state_dir / "cache")
+    return Scheduler(
+        store,
+        LocalWorkers(log_level=settings.log_level),
+        devices,
+        settings.render,
+        settings.limits,
+        state_dir,
+        lambda wanted: catalogue.choose_engine(wanted, settings.models_dir),
+        time.monotonic,
+        utc_now,
+    )

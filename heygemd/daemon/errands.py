@@ -1,0 +1,216 @@
+"""Blocking work in killable child processes, so that a dead share or a full disk never stops the daemon's loop.
+
+An `Errand` is one call of a plain function; a `Resident` is a child that keeps an object and answers calls, one at
+a time. Both are asked with `poll()` and never waited for; both are killed when they take longer than their limit.
+Children are forked from multiprocessing's fork server, which has imported the light rooms once, and die with it.
+"""
+
+import ctypes
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Any
+
+from heygemd.errors import HeygemdError, error_for
+from heygemd.log import LogChoice, configure
+
+PRELOADED = ("heygemd.intake.inbox", "heygemd.outbox.publish", "heygemd.outbox.status", "heygemd.media.probe")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a call ended: a value, an error of ours, or a fault with its traceback."""
+
+    value: Any = None
+    error: HeygemdError | None = None
+    fault: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """The call returned."""
+        return self.error is None and not self.fault
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    code: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nursery:
+    """Where children come from, and how they log."""
+
+    server: ForkServerContext
+    logs: LogChoice
+
+
+def open_nursery(logs: LogChoice) -> Nursery:
+    """Prepare the fork server; it starts with the first child."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(list(PRELOADED))
+    return Nursery(server, logs)
+
+
+class _Child:
+    """A child process and the pipe to it."""
+
+    def __init__(self, nursery: Nursery, target: Callable[..., None], *args: object) -> None:
+        self._pipe, theirs = nursery.server.Pipe()
+        self._process: ForkServerProcess = nursery.server.Process(
+            target=target, args=(theirs, nursery.logs, *args), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def fileno(self) -> int:
+        """Becomes readable when there is an answer, or when the child died."""
+        return self._pipe.fileno()
+
+    def send(self, message: object) -> None:
+        """Hand one message to the child; a dead child shows at the next `receive`."""
+        try:
+            self._pipe.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def receive(self) -> Answer | None:
+        """The answer if it is there; a death is an answer too."""
+        try:
+            if not self._pipe.poll():
+                return None
+            message = self._pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.end()
+            return Answer(fault=f"the helper process died (exit {self._process.exitcode})")
+        if isinstance(message, _Failure):
+            if message.code:
+                return Answer(error=error_for(message.code, message.message))
+            return Answer(fault=message.traceback)
+        return Answer(value=message)
+
+    def end(self) -> None:
+        """Kill the child if it still runs, and collect it."""
+        if self._process.is_alive():
+            self._process.kill()
+        self._process.join(5)
+        self._pipe.close()
+
+
+class Errand:
+    """One call of `function(*args)`."""
+
+    def __init__(
+        self, nursery: Nursery, function: Callable[..., object], *args: object, now_s: float, limit_s: float
+    ) -> None:
+        self._child = _Child(nursery, _run_once, function, args)
+        self._ends_s = now_s + limit_s
+        self._limit_s = limit_s
+
+    def fileno(self) -> int:
+        """Readable when `poll` has something to say."""
+        return self._child.fileno()
+
+    def poll(self, now_s: float) -> Answer | None:
+        """The answer, once; None while it is under way."""
+        answer = self._child.receive()
+        if answer is None and now_s >= self._ends_s:
+            answer = Answer(error=error_for("E201", f"no answer within {self._limit_s:g} s"))
+        if answer is not None:
+            self._child.end()
+        return answer
+
+    def end(self) -> None:
+        """Kill it, wherever it is."""
+        self._child.end()
+
+
+class Resident:
+    """A child that holds `factory(*args)` and answers one call at a time; started when first asked."""
+
+    def __init__(self, nursery: Nursery, factory: Callable[..., object], *args: object) -> None:
+        self._nursery, self._factory, self._args = nursery, factory, args
+        self._child: _Child | None = None
+        self._ends_s = 0.0
+        self._limit_s = 0.0
+        self.is_busy = False
+
+    def fileno(self) -> int | None:
+        """Readable when `poll` has something to say; None while nothing is asked."""
+        return self._child.fileno() if self._child is not None and self.is_busy else None
+
+    def ask(self, method: str, *args: object, now_s: float, limit_s: float) -> None:
+        """Call a method of the held object; only while nothing else is asked."""
+        if self.is_busy:
+            raise RuntimeError("the resident is still busy")
+        if self._child is None:
+            self._child = _Child(self._nursery, _reside, self._factory, self._args)
+        self._child.send((method, args))
+        self._ends_s, self._limit_s, self.is_busy = now_s + limit_s, limit_s, True
+
+    def poll(self, now_s: float) -> Answer | None:
+        """The answer, once. After a hang or a fault the child is replaced at the next call."""
+        if self._child is None or not self.is_busy:
+            return None
+        answer = self._child.receive()
+        if answer is None and now_s >= self._ends_s:
+            answer = Answer(error=error_for("E201", f"no answer within {self._limit_s:g} s"))
+            self.end()
+        if answer is not None:
+            self.is_busy = False
+            if answer.fault:
+                self.end()
+        return answer
+
+    def end(self) -> None:
+        """Kill the child; the object it held is gone."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+        self.is_busy = False
+
+
+def _run_once(pipe: Connection, logs: LogChoice, function: Callable[..., object], args: tuple[object, ...]) -> None:
+    _settle_in(logs)
+    pipe.send(_guarded(function, *args))
+
+
+def _reside(pipe: Connection, logs: LogChoice, factory: Callable[..., object], args: tuple[object, ...]) -> None:
+    _settle_in(logs)
+    held: object = None
+    while True:
+        try:
+            method, call_args = pipe.recv()
+        except EOFError:
+            return
+        if held is None:
+            held = _guarded(factory, *args)
+        if isinstance(held, _Failure):
+            pipe.send(held)
+            held = None
+            continue
+        pipe.send(_guarded(getattr(held, method), *call_args))
+
+
+def _guarded(function: Callable[..., object], *args: object) -> object:
+    """The result, or what went wrong; the daemon sorts it."""
+    try:
+        return function(*args)
+    except HeygemdError as error:
+        return _Failure(error.code, error.message, "")
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError):
+        return _Failure("", "", traceback.format_exc())
+
+
+def _settle_in(logs: LogChoice) -> None:
+    """The daemon answers signals, not its children; and no child outlives the fork server."""
+    configure(logs)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    pr_set_pdeathsig = 1  # linux/prctl.h
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

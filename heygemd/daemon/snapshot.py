@@ -1,0 +1,106 @@
+"""Puts together what people may read on the share about one root."""
+
+import os
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from heygemd import __version__
+from heygemd.errors import ADVICE
+from heygemd.intake.inbox import Waiting
+from heygemd.jobs.job import Job
+from heygemd.jobs.states import JobState
+from heygemd.outbox.status import (
+    LastResult,
+    QueuedJob,
+    RootState,
+    RootStatus,
+    RunningJob,
+    Snapshot,
+    WaitingFile,
+)
+
+if TYPE_CHECKING:
+    from heygemd.daemon.frontdesk import FrontDesk
+    from heygemd.daemon.loop import Daemon
+
+SHOWN = 50
+"""Entries of each list; the counts tell how many there are."""
+
+
+def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
+    """Everything `status.json` of this root says."""
+    root = desk.root
+    jobs = [job for job in daemon.store.jobs() if job.root == root.uuid]
+    queued = [job for job in jobs if job.state is JobState.QUEUED]
+    ended = [job for job in jobs if job.state not in (JobState.QUEUED, JobState.RUNNING)]
+    ended.sort(key=lambda job: job.id, reverse=True)
+    pauses = daemon.handover.pauses()
+    waiting = desk.findings.waiting if desk.findings else ()
+    reason = desk.offline or desk.paused or next(iter(pauses.values()), None)
+    state = RootState.OFFLINE if desk.offline else RootState.PAUSED if reason else RootState.ONLINE
+    return Snapshot(
+        written_at=datetime.now(UTC),
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        version=__version__,
+        root=RootStatus(path=root.path, uuid=root.uuid, state=state, reason=reason),
+        counts={state: sum(job.state is state for job in jobs) for state in JobState},
+        running=_running(daemon, {job.id: job for job in jobs if job.state is JobState.RUNNING}),
+        queue=tuple(_queued(job) for job in queued[:SHOWN]),
+        waiting=tuple(_waiting(group) for group in waiting[:SHOWN]),
+        results=tuple(_result(daemon, job) for job in ended[:SHOWN]),
+    )
+
+
+def _running(daemon: "Daemon", jobs: dict[str, Job]) -> tuple[RunningJob, ...]:
+    return tuple(
+        RunningJob(
+            job=progress.job_id,
+            name=jobs[progress.job_id].name,
+            folder=jobs[progress.job_id].folder,
+            stage=progress.stage,
+            frames_done=progress.frames_done,
+            frames_total=progress.frames_total or None,
+            eta_s=progress.eta_s,
+            device=progress.device,
+            attempts=jobs[progress.job_id].attempts,
+        )
+        for progress in daemon.scheduler.progress()
+        if progress.job_id in jobs
+    )
+
+
+def _queued(job: Job) -> QueuedJob:
+    return QueuedJob(
+        job=job.id,
+        name=job.name,
+        folder=job.folder,
+        queued_at=job.queued_at,
+        not_before=job.not_before if job.not_before > job.queued_at else None,
+        attempts=job.attempts,
+    )
+
+
+def _waiting(group: Waiting) -> WaitingFile:
+    return WaitingFile(
+        path="/".join(part for part in (group.folder, ", ".join(group.names)) if part),
+        reason=group.why.value,
+        size_bytes=0,
+        since=group.since,
+    )
+
+
+def _result(daemon: "Daemon", job: Job) -> LastResult:
+    last = daemon.store.events_of(job.id)[-1]
+    title = ADVICE[job.error_code].title if job.error_code in ADVICE else None
+    return LastResult(
+        job=job.id,
+        name=job.name,
+        folder=job.folder,
+        state=job.state,
+        finished_at=last.at,
+        output=job.published_name,
+        error_code=job.error_code,
+        error_title=title,
+    )

@@ -1,0 +1,99 @@
+"""Looks at the set-up piece by piece and says, for each, whether it is good and what to do when it is not."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from heygemd import catalogue, places
+from heygemd.errors import ADVICE, HeygemdError
+from heygemd.intake.roots import check_online, open_root
+from heygemd.jobs.job import EngineName
+from heygemd.media.ffmpeg import require_tools
+from heygemd.scheduler.devices import choose_devices, find_devices
+from heygemd.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    is_good: bool
+    message: str
+    code: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every check, in the order a person would make them; none stops the next."""
+    return list(_findings(settings))
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    yield Finding(subject="python", is_good=True, message=sys.version.split()[0])
+    yield from _tools()
+    yield from _devices(settings)
+    yield from _engine(settings)
+    yield from _state(settings)
+    for folder in settings.roots:
+        try:
+            check_online(open_root(folder))
+        except HeygemdError as error:
+            yield _bad(f"root {folder}", error)
+        else:
+            yield Finding(subject=f"root {folder}", is_good=True, message="online")
+
+
+def _tools() -> Iterator[Finding]:
+    try:
+        tools = require_tools()
+    except HeygemdError as error:
+        yield _bad("ffmpeg", error)
+    else:
+        yield Finding(subject="ffmpeg", is_good=True, message=tools.version)
+
+
+def _devices(settings: Settings) -> Iterator[Finding]:
+    try:
+        chosen = choose_devices(settings.render.device, settings.render.require_gpu, find_devices())
+    except HeygemdError as error:
+        yield _bad("device", error)
+    else:
+        yield Finding(subject="device", is_good=True, message=", ".join(device.name for device in chosen))
+
+
+def _engine(settings: Settings) -> Iterator[Finding]:
+    try:
+        choice = catalogue.choose_engine(EngineName(settings.render.engine), settings.models_dir)
+    except HeygemdError as error:
+        yield _bad("engine", error)
+    else:
+        weights = f" with {choice.weights.name} ({choice.weights_sha256})" if choice.weights else ""
+        yield Finding(subject="engine", is_good=True, message=f"{choice.name}{weights}")
+
+
+def _state(settings: Settings) -> Iterator[Finding]:
+    folder = settings.state_dir or places.state_home()
+    try:
+        places.make_private(folder)
+    except HeygemdError as error:
+        yield _bad("state directory", error)
+        return
+    free = shutil.disk_usage(folder).free
+    reserve = settings.outbox.disk_reserve_bytes
+    yield Finding(
+        subject="state directory",
+        is_good=free > reserve,
+        message=f"{folder}, {free / 1e9:.1f} GB free" + ("" if free > reserve else f"; {ADVICE['E202'].todo}"),
+        code=None if free > reserve else "E202",
+    )
+
+
+def _bad(subject: str, error: HeygemdError) -> Finding:
+    return Finding(
+        subject=subject, is_good=False, message=f"{error.message}. {ADVICE[error.code].todo}", code=error.code
+    )

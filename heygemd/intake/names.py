@@ -1,0 +1,106 @@
+"""What a name says about a file: ignored, refused, picture or sound, and whose partner it is. Pure."""
+
+import hashlib
+import re
+import unicodedata
+from enum import StrEnum
+
+MAX_NAME_BYTES = 255
+"""Longest name on ext4, XFS, Btrfs and SMB."""
+
+_IGNORED = re.compile(
+    r"[.~].*|Thumbs\.db|desktop\.ini|@eaDir|\#recycle|.*\.(part|partial|filepart|crdownload|tmp|temp|download|!sync|aspx)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Leading `.` covers `._*`, `.DS_Store`, `.stfolder` and `.nfs*`."""
+
+
+class Kind(StrEnum):
+    """What a file is by its suffix; the probe has the last word."""
+
+    VIDEO = "video"
+    STILL = "still"
+    AUDIO = "audio"
+
+
+_SUFFIXES = {
+    Kind.VIDEO: "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts wmv flv ogv 3gp mxf",
+    Kind.STILL: "jpg jpeg png webp",
+    Kind.AUDIO: "wav mp3 m4a aac flac ogg oga opus aif aiff aifc wma caf amr",
+}
+_KIND_OF = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Control characters, lone surrogates (bytes that are not UTF-8) and the two Unicode line ends."""
+
+
+def is_ignored(name: str) -> bool:
+    """Tell whether the file or folder belongs to a program, or is a copy under way."""
+    return _IGNORED.fullmatch(name) is not None
+
+
+def is_refused(name: str) -> bool:
+    """Tell whether the name could not be written into a log line or a report."""
+    if name.isprintable():
+        return False
+    return any(unicodedata.category(character) in _UNPRINTABLE for character in name)
+
+
+def is_blank(name: str) -> bool:
+    """Tell whether nothing but blanks and dots stands before the suffix, so that `key_of` is empty."""
+    return not stem_of(name).replace(".", "").strip()
+
+
+def stem_of(name: str) -> str:
+    """Return the name without its last suffix."""
+    stem, dot, _ = name.rpartition(".")
+    return stem if dot else name
+
+
+def kind_of(name: str) -> Kind | None:
+    """Return what the suffix says; None when it is neither picture nor sound."""
+    _, dot, suffix = name.rpartition(".")
+    return _KIND_OF.get(suffix.casefold()) if dot else None
+
+
+def key_of(name: str) -> str:
+    """Return what two partners have in common: the stem, whatever the case, the normal form and the trailing blanks.
+
+    macOS writes NFD, Windows NFC; Windows drops trailing dots and blanks.
+    """
+    key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", stem_of(name)).casefold())
+    while key and (key[-1] == "." or key[-1].isspace()):
+        key = key[:-1]
+    return key
+
+
+def claim_folder(name: str, id8: str) -> str:
+    """Return the folder name `<name>__<id8>`, cut so that it fits a file system."""
+    tail = f"__{id8}"
+    return cut(name, MAX_NAME_BYTES - len(tail)) + tail
+
+
+def numbered(name: str, number: int) -> str:
+    """Return `stem (number).suffix`, cut to fit; number 0 is the name itself."""
+    if number == 0:
+        return name
+    stem = stem_of(name)
+    tail = f" ({number}){name[len(stem) :]}"
+    return cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
+
+
+def cut(text: str, max_bytes: int) -> str:
+    """Return `text`, or its beginning + `~hash6`, in at most `max_bytes` of UTF-8; no letter loses its marks."""
+    if len(text.encode()) <= max_bytes:
+        return text
+    mark = "~" + hashlib.sha256(text.encode()).hexdigest()[:6]
+    start = text.encode()[: max_bytes - len(mark)].decode(errors="ignore")
+    while start and unicodedata.combining(text[len(start)]):
+        start = start[:-1]
+    return start + mark
+
+
+def shown(name: str) -> str:
+    """Return a refused name in a form that logs and pages can hold."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if unicodedata.category(c) not in _UNPRINTABLE else f"\\u{ord(c):04x}" for c in text)

@@ -1,0 +1,293 @@
+"""One external process on a leash: own session, bounded memory, bounded patience, bounded chatter.
+
+Everything goes through pipes that are waited for with a limit, so neither a decoder that hangs nor an encoder that
+no longer reads can hold the caller for ever; leaving the `with` block ends the whole process group. With `setpriv`
+at hand the kernel also ends the process when its parent is killed (PR_SET_PDEATHSIG: tied to the *thread* that
+started it, which must therefore outlive it); without it a killed parent breaks the pipes.
+"""
+
+import contextlib
+import fcntl
+import io
+import os
+import re
+import resource
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, cast
+
+from typing_extensions import override
+
+STDERR_KEPT_BYTES = 64 << 10
+"""The last words of a process that are kept; everything before is only counted."""
+
+LINE_BYTES = 4096
+PIPE_BYTES = 1 << 20
+"""Asked of the kernel for picture pipes: a 1080p frame then needs 3 wake-ups instead of 48."""
+
+OPEN_FILES = 64
+
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR")
+"""What a child may see of our environment: FFREPORT, for one, makes ffmpeg write files."""
+
+OWN_VARIABLES = {"LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1", "MALLOC_ARENA_MAX": "2"}
+"""Arenas are address space, which RLIMIT_AS counts: 64 MiB for each thread otherwise."""
+
+ADDRESS = re.compile(r"\[[^\]]*@ 0x[0-9a-f]+\] *|\[(?:error|fatal|warning|info)\] *")
+
+
+class StalledError(Exception):
+    """The process said nothing for longer than its leash allows, or ran past its wall clock; it is ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leash:
+    """What one process may cost; None is no limit."""
+
+    stall_s: float = 120.0
+    """Longest single wait for a byte, or for room for one."""
+    wall_s: float | None = None
+    """Longest life. Its processor time is then bounded too."""
+    memory_bytes: int | None = None
+    """Address space."""
+    file_bytes: int | None = None
+    """Longest file it may write; 0 for a process that only writes to pipes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a process ended."""
+
+    returncode: int
+    errors: int
+    """Lines of level `error` or `fatal`."""
+    stderr: str
+    """Its last 64 KiB, with levels and addresses."""
+    stdout: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        """It ended by itself, with status 0."""
+        return self.returncode == 0
+
+    def says(self, text: str) -> bool:
+        """`text` occurs in what is kept of its stderr."""
+        return text in self.stderr
+
+    @property
+    def reason(self) -> str:
+        """Its first complaint, in one printable line; the last line where no complaint is marked."""
+        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        marked = [line for line in lines if "[error]" in line or "[fatal]" in line]
+        text = (marked or lines[-1:] or [f"exit status {self.returncode}"])[0]
+        return "".join(c if c.isprintable() else "?" for c in ADDRESS.sub("", text))[:200]
+
+
+class ReadPipe:
+    """The reading end of a pipe, waited for no longer than `patience()` seconds at a time."""
+
+    def __init__(self, fd: int, patience: Callable[[], float]) -> None:
+        self._fd = fd
+        self._patience = patience
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+        self._rest = b""
+
+    def fill(self, view: memoryview) -> int:
+        """Fill `view` (bytes); returns how many came: fewer only at the end of the stream."""
+        done = 0
+        while done < len(view):
+            self._wait()
+            got = os.readv(self._fd, [view[done:]])
+            if not got:
+                break
+            done += got
+        return done
+
+    def line(self) -> bytes:
+        """Wait for the next line, without its newline; empty at the end of the stream. Not to be mixed with `fill`."""
+        while b"\n" not in self._rest:
+            self._wait()
+            got = os.read(self._fd, 64 << 10)
+            if not got:
+                line, self._rest = self._rest, b""
+                return line
+            self._rest += got
+        line, self._rest = self._rest.split(b"\n", 1)
+        return line
+
+    def lines(self) -> Iterator[bytes]:
+        """Every non-empty line to the end of the stream."""
+        rest = b""
+        while True:
+            self._wait()
+            got = os.read(self._fd, 64 << 10)
+            *whole, rest = (rest + got).split(b"\n")
+            yield from filter(None, whole)
+            if not got:
+                break
+        if rest:
+            yield rest
+
+    def _wait(self) -> None:
+        if not self._poll.poll(self._patience() * 1000):
+            raise StalledError("no output within the limit")
+
+
+class Child:
+    """A running process; leaving the `with` block ends it, whatever it was doing."""
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        leash: Leash,
+        pass_fds: Sequence[int] = (),
+        feed: bool = False,
+        cwd: Path | None = None,
+    ) -> None:
+        """Start `argv`; `feed` opens a pipe to its stdin, which is empty otherwise."""
+        self._leash = leash
+        self._born = time.monotonic()
+        self._process = subprocess.Popen(
+            [os.fspath(part) for part in argv],
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=tuple(pass_fds),
+            start_new_session=True,
+            env=_environment(os.environ),
+            cwd=cwd,
+        )
+        _limit(self._process.pid, leash)
+        assert self._process.stdout is not None and self._process.stderr is not None
+        _widen(self._process.stdout.fileno())
+        self.stdout = self.reads(self._process.stdout.fileno())
+        self._errors = 0
+        self._kept: deque[bytes] = deque()
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
+        self._listener.start()
+        self._stdin_poll = select.poll()
+        if self._process.stdin is not None:
+            os.set_blocking(self._process.stdin.fileno(), False)
+            _widen(self._process.stdin.fileno())
+            self._stdin_poll.register(self._process.stdin.fileno(), select.POLLOUT)
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also that of its group and session."""
+        return self._process.pid
+
+    def reads(self, fd: int) -> ReadPipe:
+        """Wrap one more pipe from this process, under the same leash."""
+        return ReadPipe(fd, self._patience)
+
+    def write(self, data: memoryview) -> None:
+        """Feed all of `data` (bytes); raises BrokenPipeError when it no longer listens."""
+        stdin = self._process.stdin
+        assert stdin is not None, "not started with feed=True"
+        done = 0
+        while done < len(data):
+            if not self._stdin_poll.poll(self._patience() * 1000):
+                raise StalledError("no input taken within the limit")
+            with contextlib.suppress(BlockingIOError):
+                done += os.write(stdin.fileno(), data[done:])
+
+    def finish(self, *, stdout_bytes: int = 64 << 10) -> Outcome:
+        """Close its stdin, keep at most `stdout_bytes` of the rest of its output, and wait for its end."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        kept = memoryview(bytearray(stdout_bytes))
+        got = self.stdout.fill(kept)
+        waste = memoryview(bytearray(64 << 10))
+        while got == stdout_bytes and self.stdout.fill(waste):
+            pass
+        try:
+            self._process.wait(self._patience())
+        except subprocess.TimeoutExpired:
+            raise StalledError("did not end within the limit") from None
+        return self._outcome(bytes(kept[:got]))
+
+    def end(self) -> Outcome:
+        """End it now if it still runs, and free what it held."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        outcome = self._outcome(b"")
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        return outcome
+
+    def _outcome(self, stdout: bytes) -> Outcome:
+        self._listener.join()
+        text = b"".join(self._kept).decode("utf-8", "replace")
+        return Outcome(returncode=self._process.returncode, errors=self._errors, stderr=text, stdout=stdout)
+
+    def _patience(self) -> float:
+        if self._leash.wall_s is None:
+            return self._leash.stall_s
+        left = self._born + self._leash.wall_s - time.monotonic()
+        if left <= 0:
+            raise StalledError(f"not finished after {self._leash.wall_s:g} s")
+        return min(left, self._leash.stall_s)
+
+    def _listen(self, stream: IO[bytes]) -> None:
+        size = 0
+        with io.BufferedReader(cast("io.RawIOBase", stream)) as lines:
+            while line := lines.readline(LINE_BYTES):
+                self._errors += b"[error]" in line or b"[fatal]" in line
+                self._kept.append(line)
+                size += len(line)
+                while size > STDERR_KEPT_BYTES:
+                    size -= len(self._kept.popleft())
+
+    @override
+    def __repr__(self) -> str:
+        return f"<Child {self._process.args!r}>"
+
+
+def _environment(ours: Mapping[str, str]) -> dict[str, str]:
+    return {name: ours[name] for name in KEPT_VARIABLES if name in ours} | OWN_VARIABLES
+
+
+def _widen(fd: int) -> None:
+    with contextlib.suppress(OSError):  # more than the system allows: the usual 64 KiB do as well
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _limit(pid: int, leash: Leash) -> None:
+    """Set the limits from outside: a preexec function is not safe beside threads."""
+    limits: dict[int, int | None] = {
+        resource.RLIMIT_AS: leash.memory_bytes,
+        resource.RLIMIT_FSIZE: leash.file_bytes,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: None if leash.wall_s is None else int(leash.wall_s * (os.cpu_count() or 1)) + 1,
+    }
+    with contextlib.suppress(ProcessLookupError):
+        for kind, most in limits.items():
+            if most is not None:
+                ceiling = resource.prlimit(pid, kind)[1]
+                bound = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
+                resource.prlimit(pid, kind, (bound, bound))

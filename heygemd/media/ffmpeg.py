@@ -1,0 +1,231 @@
+"""The guarded door: the only code that starts ffmpeg or ffprobe, and the only importer of ffmpeg-python.
+
+A stranger's file is opened here, without following links and without blocking, must be a regular file, and reaches
+ffmpeg as `/dev/fd/N`: no native library ever sees a user's file name. The demuxer is forced to what the first bytes
+showed, and both whitelists stand, so a playlist in disguise can open nothing (measured: `-protocol_whitelist` alone
+does not stop it). Outputs are descriptors of ours, too.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from heygemd.errors import FaultError, HeygemdError, InputError, ResourceError, SetupError
+from heygemd.media.child import Child, Leash, Outcome, StalledError
+from heygemd.media.sniff import HEAD_BYTES, sniff
+from heygemd.settings import Limits
+
+Stream = Any
+"""A node of ffmpeg-python's graph; the package has no types."""
+
+LIBAVUTIL_5_1 = (57, 28)
+"""libavutil of ffmpeg 5.1; asked instead of the version, which builds from git do not carry."""
+
+DECODER_THREADS = 4
+"""Each costs frames of memory; more hardly speed up a decoder that feeds one renderer."""
+
+PROTOCOLS = "file,pipe,fd"
+
+LOG_LEVEL = "repeat+level+error"
+"""Every complaint on a line of its own, with its level: that makes errors countable."""
+
+DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+DISK_BROKEN = ("Input/output error", "Read-only file system", "Stale file handle")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """The programs of this machine."""
+
+    ffmpeg: str
+    ffprobe: str
+    version: str
+    leash: tuple[str, ...]
+    """Words before each command: `setpriv` that lets the kernel end a child with its parent, where there is one."""
+
+
+@functools.cache
+def require_tools() -> Tools:
+    """Find ffmpeg and ffprobe ≥ 5.1 with libx264; raises SetupError E403. Asked once per process."""
+    paths = [shutil.which(name) for name in ("ffmpeg", "ffprobe")]
+    if None in paths:
+        raise SetupError("E403", "ffmpeg or ffprobe is not in PATH")
+    binary, probe = (str(path) for path in paths)
+    banner = _answer(binary, "-version")
+    found = re.search(r"^libavutil +(\d+)\. *(\d+)\.", banner, re.MULTILINE)
+    named = re.match(r"ffmpeg version (\S+)", banner)
+    version = named[1] if named else "unknown"
+    if found is None or (int(found[1]), int(found[2])) < LIBAVUTIL_5_1:
+        raise SetupError("E403", f"{binary} is version {version}; 5.1 or newer is needed")
+    if "Encoder libx264" not in _answer(binary, "-hide_banner", "-h", "encoder=libx264"):
+        raise SetupError("E403", f"{binary} was built without libx264")
+    setpriv = shutil.which("setpriv")
+    works = setpriv is not None and "setpriv" in _answer(setpriv, "--pdeathsig", "KILL", "--", setpriv, "--version")
+    return Tools(
+        ffmpeg=binary,
+        ffprobe=probe,
+        version=version,
+        leash=(str(setpriv), "--pdeathsig", "KILL", "--") if works else (),
+    )
+
+
+def _answer(*argv: str) -> str:
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SetupError("E403", f"{argv[0]} does not run: {error}") from error
+    return done.stdout.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A regular file, open for reading, that children know by its descriptor alone."""
+
+    fd: int
+    size_bytes: int
+
+    @property
+    def url(self) -> str:
+        """What ffmpeg is given: it opens the same file again, at its beginning."""
+        return f"/dev/fd/{self.fd}"
+
+    def head(self) -> bytes:
+        """Its first 64 KiB."""
+        try:
+            return os.pread(self.fd, HEAD_BYTES, 0)
+        except OSError as error:
+            raise ResourceError("E201", f"the file cannot be read: {error.strerror}") from error
+
+    def demuxer(self) -> str:
+        """Name the demuxer its first bytes ask for; raises InputError E101."""
+        return sniff(self.head())
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[OpenFile]:
+    """Open what a stranger gave us: never through a link, never waiting for a FIFO's other end.
+
+    Raises InputError E101 for anything but a regular file, ResourceError E201 when it cannot be opened.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        if path.is_symlink() or stat.S_ISSOCK(_mode(path)):
+            raise InputError("E101", "not a regular file") from error
+        raise ResourceError("E201", f"the file cannot be opened: {error.strerror}") from error
+    try:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            raise InputError("E101", "not a regular file")
+        yield OpenFile(fd, facts.st_size)
+    finally:
+        os.close(fd)
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return 0
+
+
+def guards(demuxer: str, limits: Limits) -> dict[str, Any]:
+    """Input options without which no stranger's file is opened, by ffmpeg or by ffprobe."""
+    return {
+        "f": demuxer,
+        "format_whitelist": demuxer,
+        "protocol_whitelist": PROTOCOLS,
+        "max_pixels": limits.max_pixels,
+        "max_streams": limits.max_streams,
+        "threads": min(DECODER_THREADS, os.cpu_count() or 1),
+    }
+
+
+def source(file: OpenFile, demuxer: str, limits: Limits, **options: Any) -> Stream:  # noqa: ANN401  # ffmpeg's own words
+    """Make a stranger's file the input of a graph; `options` are further input options, None for a bare flag."""
+    return ffmpeg.input(file.url, **guards(demuxer, limits), **options)
+
+
+def own_source(url: str, demuxer: str, **options: Any) -> Stream:  # noqa: ANN401  # ffmpeg's own words
+    """Make a pipe or a list of ours the input of a graph."""
+    return ffmpeg.input(url, f=demuxer, **options)
+
+
+def sink(*streams: Stream, url: str, muxer: str, **options: Any) -> Stream:  # noqa: ANN401  # ffmpeg's own words
+    """End a graph; `options` are output options, with `_` for `:` in their names (`c_v` is `-c:v`)."""
+    spelt = {re.sub(r"_(?=[vas]$)", ":", name): value for name, value in options.items()}
+    return ffmpeg.output(*streams, url, f=muxer, **spelt)
+
+
+def decoder_leash(limits: Limits, *, wall_s: float | None = None, file_bytes: int = 0) -> Leash:
+    """Measure the leash of a process that reads a stranger's file."""
+    return Leash(stall_s=limits.stall_s, wall_s=wall_s, memory_bytes=limits.memory_bytes, file_bytes=file_bytes)
+
+
+def start(
+    output: Stream,
+    *,
+    leash: Leash,
+    pass_fds: Sequence[int] = (),
+    feed: bool = False,
+    level: str = LOG_LEVEL,
+    cwd: Path | None = None,
+) -> Child:
+    """Start ffmpeg on a graph; use the result as a context manager."""
+    tools = require_tools()
+    words = ["-hide_banner", "-nostdin", "-y", "-v", level]
+    argv = [*tools.leash, tools.ffmpeg, *words, *ffmpeg.get_args(output)]
+    return Child(argv, leash=leash, pass_fds=pass_fds, feed=feed, cwd=cwd)
+
+
+def run(
+    output: Stream, *, leash: Leash, pass_fds: Sequence[int] = (), level: str = LOG_LEVEL, cwd: Path | None = None
+) -> Outcome:
+    """Run ffmpeg on a graph to its end; raises StalledError past its wall clock."""
+    with start(output, leash=leash, pass_fds=pass_fds, level=level, cwd=cwd) as child:
+        return child.finish()
+
+
+def start_probe(file: OpenFile, demuxer: str, limits: Limits, *questions: str) -> Child:
+    """Start ffprobe on a stranger's file; `questions` are its options for what to show and how."""
+    tools = require_tools()
+    inputs = [word for name, value in guards(demuxer, limits).items() for word in (f"-{name}", str(value))]
+    argv = [*tools.leash, tools.ffprobe, "-hide_banner", "-v", "repeat+level+warning", *questions, *inputs]
+    return Child([*argv, "-i", file.url], leash=decoder_leash(limits, wall_s=limits.probe_wall_s), pass_fds=(file.fd,))
+
+
+def input_error(outcome: Outcome, what: str) -> HeygemdError:
+    """Say what a failed decoder of a stranger's file means: too large (E105), out of reach (E201) or damaged (E110)."""
+    if any(outcome.says(text) for text in ("max_streams", "max pixel count", "Picture size", "Cannot allocate memory")):
+        return InputError("E105", f"{what}: {outcome.reason}")
+    if outcome.says("Stale file handle") or outcome.says("Input/output error"):
+        return ResourceError("E201", f"{what}: {outcome.reason}")
+    return InputError("E110", f"{what}: {outcome.reason}")
+
+
+def output_error(outcome: Outcome, what: str) -> HeygemdError:
+    """Say what a failed encoder of ours means: no room on the disk (E202), or a fault (E500)."""
+    disk = any(outcome.says(text) for text in (*DISK_FULL, *DISK_BROKEN))
+    return (
+        ResourceError("E202", f"{what}: {outcome.reason}") if disk else FaultError("E500", f"{what}: {outcome.reason}")
+    )
+
+
+@contextlib.contextmanager
+def patience_as(code: str, what: str) -> Iterator[None]:
+    """Turn a StalledError inside the block into the InputError or FaultError of `code`."""
+    try:
+        yield
+    except StalledError as error:
+        family = InputError if code.startswith("E1") else FaultError
+        raise family(code, f"{what}: {error}") from error

@@ -1,0 +1,158 @@
+"""How a source frame looks, and the filter chain that makes of it an even-sized, upright, 8-bit 4:2:0 picture. Pure.
+
+    [autorotate] → clock in flicks → drop what comes before → one size → 8-bit 4:2:0 → pad to even → stamp
+
+Rotation stands first because ffmpeg puts it before any chain of ours. Matrix and range are kept; a frame that is
+8-bit 4:2:0 already passes bit for bit.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from heygemd.jobs.job import ColourTags
+
+FLICKS_PER_S = 705_600_000
+"""The clock of all stamps: whole numbers for nearly every time base and for the n/1001 rates (the flick of 2018)."""
+
+UNTOUCHED = ("yuv420p", "yuvj420p")
+"""The two names of 8-bit 4:2:0, by range."""
+
+SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
+
+SCALE_MATRICES = {
+    "bt709": "bt709",
+    "fcc": "fcc",
+    "bt470bg": "bt601",
+    "smpte170m": "smpte170m",
+    "smpte240m": "smpte240m",
+    "bt2020nc": "bt2020",
+}
+"""Matrices as ffprobe names them: as the scale filter spells them."""
+
+SANE_ASPECT = 8
+"""Sample aspect ratios beyond this, either way, are taken for 1."""
+
+NOT_YUV = re.compile(r"gbr|rgb|bgr|argb|abgr|0rgb|0bgr|x2rgb|x2bgr|pal8|mono|gray|ya")
+QUARTER_TURN_DEG = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """How one frame comes out of the decoder, upright but not yet padded to even sizes."""
+
+    width_px: int
+    height_px: int
+    pixel_format: str
+    rotation_deg: int
+    """Clockwise turn that made it upright."""
+    sample_aspect: Fraction
+    colour: ColourTags
+    """Of the converted picture: RGB becomes BT.709, limited range."""
+    is_interlaced: bool
+
+    @property
+    def padded_px(self) -> tuple[int, int]:
+        """Width and height of the film: the next even numbers."""
+        return self.width_px + self.width_px % 2, self.height_px + self.height_px % 2
+
+    @property
+    def output_format(self) -> str:
+        """Pixel format of the raw frames: full range keeps its own name, so that ffmpeg converts nothing."""
+        return "yuvj420p" if self.pixel_format == "yuvj420p" else "yuv420p"
+
+
+def picture_of(stream: dict[str, Any], frame: dict[str, Any]) -> Picture:
+    """Read what ffprobe says about a stream and its first decoded frame."""
+    width, height = int(frame["width"]), int(frame["height"])
+    rotation = _rotation(stream) or _rotation(frame)
+    aspect = ratio(stream.get("sample_aspect_ratio"))
+    if aspect is None or not Fraction(1, SANE_ASPECT) <= aspect <= SANE_ASPECT:
+        aspect = Fraction(1)
+    if rotation % 180 == QUARTER_TURN_DEG:
+        width, height, aspect = height, width, 1 / aspect
+    return Picture(
+        width_px=width,
+        height_px=height,
+        pixel_format=str(frame["pix_fmt"]),
+        rotation_deg=rotation,
+        sample_aspect=aspect,
+        colour=_colour(stream, frame),
+        is_interlaced=bool(frame.get("interlaced_frame")),
+    )
+
+
+def chain(picture: Picture, *, stamps_fd: int, skip_frames: int = 0, from_flicks: int | None = None) -> str:
+    """Write the chain; stamps go to descriptor `stamps_fd`.
+
+    The first `skip_frames` frames, or those before `from_flicks`, are dropped before they cost a conversion.
+    """
+    steps = [f"settb=1/{FLICKS_PER_S}"]
+    if skip_frames:
+        steps.append(f"select='gte(n,{skip_frames})'")
+    if from_flicks is not None:
+        steps.append(f"trim=start_pts={from_flicks}")
+    steps += [_conversion(picture), f"format={picture.output_format}"]
+    width, height = picture.padded_px
+    right, bottom = width - picture.width_px, height - picture.height_px
+    if right or bottom:
+        steps.append(f"pad={width}:{height}:0:0,fillborders=right={right}:bottom={bottom}:mode=smear")
+    return ",".join([*steps, stamp(stamps_fd)])
+
+
+def stamp(fd: int) -> str:
+    """Write the filters that leave a line `frame:N pts:P …` and one more for each frame in descriptor `fd`.
+
+    What the file itself says about its frames is deleted first: it could hold such lines, or flood the pipe.
+    """
+    return f"metadata=delete,metadata=add:key=n:value=0,metadata=print:key=n:direct=1:file='pipe\\:{fd}'"
+
+
+def pts_of(line: bytes) -> int | None:
+    """Time in the line of a stamp that begins with `frame:`; None for a frame without any."""
+    found = re.search(rb"pts:(-?\d+)", line)
+    return int(found[1]) if found else None
+
+
+def _conversion(picture: Picture) -> str:
+    steps = [f"scale={picture.width_px}:{picture.height_px}", SCALER]
+    if picture.pixel_format in UNTOUCHED:
+        return ":".join(steps)
+    span = picture.colour.range or "tv"
+    steps += ["interl=-1", f"out_range={span}"]
+    matrix = SCALE_MATRICES.get(picture.colour.matrix or "")
+    if matrix:
+        steps.append(f"out_color_matrix={matrix}")
+    if not NOT_YUV.match(picture.pixel_format):
+        steps += [f"in_range={span}", *([f"in_color_matrix={matrix}"] if matrix else [])]
+    return ":".join(steps)
+
+
+def _rotation(place: dict[str, Any]) -> int:
+    turns = [side["rotation"] for side in place.get("side_data_list", []) if "rotation" in side]
+    return -round(float(turns[0])) % 360 if turns else 0
+
+
+def _colour(stream: dict[str, Any], frame: dict[str, Any]) -> ColourTags:
+    def tag(name: str) -> str | None:
+        values = (frame.get(name), stream.get(name))
+        return next((str(v) for v in values if v not in (None, "unknown", "reserved", "unspecified")), None)
+
+    pixel_format = str(frame["pix_fmt"])
+    primaries, transfer = tag("color_primaries"), tag("color_transfer")
+    if NOT_YUV.match(pixel_format):
+        return ColourTags(matrix="bt709", range="tv", primaries=primaries, transfer=transfer)
+    range_ = tag("color_range") or ("pc" if pixel_format.startswith("yuvj") else None)
+    return ColourTags(matrix=tag("color_space"), range=range_, primaries=primaries, transfer=transfer)
+
+
+def ratio(text: object) -> Fraction | None:
+    """Read `30000/1001` or `4:3`; None for anything else and for 0."""
+    parts = re.fullmatch(r"(\d+)[:/](\d+)", str(text))
+    return Fraction(int(parts[1]), int(parts[2])) if parts and int(parts[1]) and int(parts[2]) else None
+
+
+def seconds(text: object) -> Fraction | None:
+    """Read `12.345`; None for anything else."""
+    return Fraction(str(text)) if re.fullmatch(r"\d+(\.\d+)?", str(text)) else None

@@ -1,0 +1,292 @@
+"""What is told about one job when it ends: beside the film, in `error.json`, and as the one line in the log.
+
+The fields stand in the file in the order in which they stand here, so two reports can be compared line by line.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from heygemd import __version__
+from heygemd.errors import ADVICE
+from heygemd.jobs.job import EngineName, InputFile, Job, RenderOptions
+from heygemd.jobs.states import JobState
+from heygemd.outbox.names import printable
+from heygemd.planning.plan import FilmFacts, Order, Plan
+
+FORMAT = 1
+"""Value of `heygemd_report`, the mark by which a report of ours is told from any other JSON file."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFacts:
+    """One input as it was dropped."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    evidence: tuple[str, ...] = ()
+    """Which rungs of the readiness ladder were reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Both halves of the pair."""
+
+    video: InputFacts
+    audio: InputFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The weights file a user brought for the engine."""
+
+    name: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a job was given up. Title and advice are the English ones of `ADVICE`."""
+
+    code: str
+    title: str
+    advice: str
+    message: str
+    traceback: str = ""
+
+
+class ReadyFilm(Protocol):
+    """A finished film as the scheduler hands it over."""
+
+    @property
+    def plan(self) -> Plan:
+        """How it was made."""
+        ...
+
+    @property
+    def facts(self) -> FilmFacts:
+        """What was measured on it."""
+        ...
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by stage, summed over tasks and workers."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it was made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything about one job. Fields about the film are None while there is none. Times are ISO 8601 in UTC."""
+
+    heygemd_report: int = FORMAT
+    job: str
+    name: str
+    folder: str
+    state: JobState
+    output: str | None = None
+    """File name of the film."""
+    sha256: str | None = None
+    size_bytes: int | None = None
+    frames: int | None = None
+    fps: str | None = None
+    """Exact, as a fraction: `25` or `30000/1001`."""
+    width_px: int | None = None
+    height_px: int | None = None
+    film_s: float | None = None
+    audio_codec: str | None = None
+    audio_copied: bool | None = None
+    touched_frames: int | None = None
+    passed_frames: int | None = None
+    wall_s: float
+    """From the start of the work (when that is not known: from the queue) to the end."""
+    stage_s: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage, summed over tasks and workers: may exceed `wall_s`."""
+    realtime_factor: float | None = None
+    """Seconds of film made per second of work: above 1 is faster than the film plays."""
+    device: str = ""
+    engine: EngineName
+    engine_version: str | None = None
+    weights: Weights | None = None
+    """None when the engine's weights ship with the package."""
+    versions: dict[str, str] = field(default_factory=dict)
+    plan: str | None = None
+    """Hash of the plan: equal plans give equal pictures."""
+    inputs: Inputs
+    options: RenderOptions
+    queued_at: str
+    started_at: str | None = None
+    """When work on it began; None when nobody knows or it never did."""
+    finished_at: str
+    attempts: int = 0
+    warnings: tuple[str, ...] = ()
+    error: Failure | None = None
+    sheet_sha256: str | None = None
+    """Of the contact sheet beside the film. Filled in at delivery: it proves that the sheet is ours."""
+    replaces: str | None = None
+    """sha256 of the film that stood under this name before. Filled in at delivery."""
+
+    @classmethod
+    def of_film(
+        cls,
+        job: Job,
+        film: ReadyFilm,
+        *,
+        finished_at: datetime,
+        started_at: datetime | None = None,
+        wall_s: float | None = None,
+    ) -> Self:
+        """Report a finished film. `facts.versions["engine"]` becomes `engine_version`.
+
+        `wall_s` should come from a monotonic clock; without it the two times are subtracted.
+        """
+        facts, order = film.facts, film.plan.order
+        worked_s = _worked_s(job, started_at, finished_at) if wall_s is None else wall_s
+        return cls(
+            **_of_job(job, finished_at=finished_at, started_at=started_at),
+            state=JobState.DONE,
+            output=job.published_name,
+            sha256=facts.sha256,
+            size_bytes=facts.size_bytes,
+            frames=facts.frame_count,
+            fps=facts.fps,
+            width_px=facts.width_px,
+            height_px=facts.height_px,
+            film_s=round(facts.duration_s, 3),
+            audio_codec=facts.audio_codec,
+            audio_copied=facts.audio_copied,
+            touched_frames=facts.touched_frames,
+            passed_frames=facts.passed_frames,
+            wall_s=round(worked_s, 3),
+            stage_s={stage: round(film.seconds[stage], 3) for stage in sorted(film.seconds)},
+            realtime_factor=round(facts.duration_s / worked_s, 3) if worked_s > 0 else None,
+            device=film.device,
+            engine=order.engine.name,
+            engine_version=facts.versions.get("engine"),
+            weights=_weights(order),
+            versions=_versions(facts.versions),
+            plan=film.plan.hash,
+            options=order.options,
+            warnings=_warnings(job, film.plan.analysis.warnings, facts.warnings),
+        )
+
+    @classmethod
+    def of_ended(
+        cls, job: Job, *, finished_at: datetime, started_at: datetime | None = None, traceback: str = ""
+    ) -> Self:
+        """Report a job that ended without a film at hand: given up, cancelled, or done in an earlier run."""
+        return cls(
+            **_of_job(job, finished_at=finished_at, started_at=started_at),
+            state=job.state,
+            output=job.published_name,
+            wall_s=round(_worked_s(job, started_at, finished_at), 3),
+            engine=job.options.engine,
+            versions=_versions({}),
+            options=job.options,
+            warnings=_warnings(job),
+            error=_failure(job, traceback),
+        )
+
+    def published_as(self, file_name: str) -> Self:
+        """Return the same report with the film's file name."""
+        return replace(self, output=file_name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values in the order of the fields: the one canonical log line of a job."""
+        plain: dict[str, Any] = json.loads(pretty(self))
+        return plain
+
+    def to_json(self) -> str:
+        """Return the text of the report file, without a last line end; always valid UTF-8."""
+        return pretty(self)
+
+
+def stamped(report_json: str, *, sheet_sha256: str | None, replaces: str | None) -> str:
+    """Fill in the two fields that only the delivery knows."""
+    return pretty(json.loads(report_json) | {"sheet_sha256": sheet_sha256, "replaces": replaces})
+
+
+def pretty(value: object) -> str:
+    """Write a dataclass or plain values as indented JSON that is valid UTF-8 whatever names it holds."""
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    text = json.dumps(plain, ensure_ascii=False, indent=2, allow_nan=False, default=_plain)
+    return _SURROGATES.sub(lambda found: printable(found[0]), text)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Fraction | Path):
+        return str(value)
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def iso(moment: datetime) -> str:
+    """Write a moment as `2025-01-31T08:00:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _of_job(job: Job, *, finished_at: datetime, started_at: datetime | None) -> dict[str, Any]:
+    """Return the fields that depend on the job alone."""
+    return {
+        "job": job.id,
+        "name": job.name,
+        "folder": job.folder,
+        "inputs": Inputs(video=_input(job.video), audio=_input(job.audio)),
+        "queued_at": iso(job.queued_at),
+        "started_at": iso(started_at) if started_at else None,
+        "finished_at": iso(finished_at),
+        "attempts": job.attempts,
+    }
+
+
+def _input(file: InputFile) -> InputFacts:
+    return InputFacts(name=file.name, size_bytes=file.size_bytes, sha256=file.sha256, evidence=file.evidence)
+
+
+def _failure(job: Job, traceback: str) -> Failure | None:
+    """Return what the job failed of; a code nobody knows becomes E500 and stays readable in the message."""
+    if job.error_code is None:
+        return None
+    code = job.error_code if job.error_code in ADVICE else "E500"
+    message = job.error_message or ""
+    return Failure(
+        code=code,
+        title=ADVICE[code].title,
+        advice=ADVICE[code].todo,
+        message=message if code == job.error_code else f"{job.error_code}: {message}",
+        traceback=traceback,
+    )
+
+
+def _worked_s(job: Job, started_at: datetime | None, finished_at: datetime) -> float:
+    return max(0.0, (finished_at - (started_at or job.queued_at)).total_seconds())
+
+
+def _weights(order: Order) -> Weights | None:
+    file = order.engine.weights
+    return Weights(name=file.name, sha256=order.engine.weights_sha256) if file else None
+
+
+def _versions(measured: Mapping[str, str]) -> dict[str, str]:
+    found = {"heygemd": __version__, **measured}
+    found.pop("engine", None)
+    return {name: found[name] for name in sorted(found)}
+
+
+def _warnings(job: Job, *later: tuple[str, ...]) -> tuple[str, ...]:
+    """Return every warning once, in the order in which the work met them."""
+    media = (*job.media.video.warnings, *job.media.audio.warnings) if job.media else ()
+    return tuple(dict.fromkeys(chain(media, *later)))

@@ -1,0 +1,199 @@
+"""The pixels between the lips: which source pixel each shows, and which no source pixel can show.
+
+Teeth do not bend with the lips. What the source shows between its lips stays where it is, as one stiff piece, and
+the target's lips slide over it. It goes up with the middle of a rising upper lip, since nobody has seen what lies
+higher; lower teeth go down with the lower lip; what is missing then is painted.
+
+    source        closing         opening
+    ─────────                     ─────────   upper lip
+    teeth         ─────────       teeth
+    ▒▒▒▒▒▒▒▒▒     teeth           ▒▒▒▒▒▒▒▒▒   dark line
+    lower teeth   ─────────       painted
+    ─────────                     lower teeth
+                                  ─────────   lower lip
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from heygemd.render.atlas.mesh import COLUMNS, LOWER_INNER, UPPER_INNER
+from heygemd.render.atlas.ramp import smoothstep
+from heygemd.render.colour import Bgr
+
+Vector = NDArray[np.float64]
+
+GROWTH = (0.005, 0.03)
+"""By how much a column must open beyond the source (eye distances) for painting to begin, and to be complete."""
+SHUT = (0.025, 0.05)
+"""A source opening of up to the first shows nothing worth keeping; from the second on it does."""
+LIP_EDGE = 0.008
+"""Rows this close to the source's lips show the lip."""
+SOFT_EDGE = 0.02
+"""Height over which kept pixels give way to painted ones."""
+CLEAR_LINE = (0.3, 0.8)
+"""How clear the dark line must be for what lies below it to be kept, too."""
+LUMA = np.array([0.114, 0.587, 0.299])
+MIDDLE = slice(3, COLUMNS - 3)
+"""The columns that stand for the mouth as a whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axes:
+    """The picture turned so that the head is upright: x to the right of the picture, y down along the face."""
+
+    right: Vector
+    down: Vector
+    """float64[2]: unit vectors in the picture."""
+
+    @classmethod
+    def along(cls, down: Vector) -> "Axes":
+        """Build them from the face's downward direction in the picture."""
+        unit = down / np.linalg.norm(down)
+        return cls(right=np.array([unit[1], -unit[0]]), down=unit)
+
+    def split(self, points: Vector) -> tuple[Vector, Vector]:
+        """Coordinates x, y of picture points [..., 2]."""
+        return np.asarray(points @ self.right), np.asarray(points @ self.down)
+
+    def join(self, x: Vector, y: Vector) -> Vector:
+        """Picture points [..., 2] of coordinates x, y."""
+        return np.asarray(x[..., None] * self.right + y[..., None] * self.down)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The inner contour of a mouth as two curves over x."""
+
+    x: Vector
+    upper: Vector
+    lower: Vector
+    """float64[11] each: the mouth's columns."""
+
+    @classmethod
+    def of(cls, vertices: Vector, axes: Axes) -> "Profile":
+        """Read it off the face's vertices [v, 2]."""
+        upper_x, upper = axes.split(vertices[UPPER_INNER])
+        lower_x, lower = axes.split(vertices[LOWER_INNER])
+        # A column's two ends need not lie above each other, and a turned head may even swap neighbours.
+        x = np.maximum.accumulate((upper_x + lower_x) / 2 + np.arange(COLUMNS) * 1e-6)
+        return cls(x=x, upper=upper, lower=np.maximum(lower, upper))
+
+    def at(self, x: Vector) -> tuple[Vector, Vector]:
+        """Upper and lower contour at x; beyond the corners those of the corner."""
+        return np.interp(x, self.x, self.upper), np.interp(x, self.x, self.lower)
+
+    def columns(self, x: Vector) -> Vector:
+        """Mouth column (0..10) at x."""
+        return np.interp(x, self.x, np.arange(COLUMNS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DarkLine:
+    """The darkest row between upper and lower teeth of a source mouth."""
+
+    row: float
+    """0 at the upper lip .. 1 at the lower."""
+    clearness: float
+    """0: no dark line is seen, the teeth fill the mouth; 1: surely one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """The n pixels between the target's lips; lengths in eye distances."""
+
+    across: Vector
+    """float64[n]: -1 at the left corner of the mouth .. 1 at the right."""
+    below_upper: Vector
+    above_lower: Vector
+    """float64[n]: distance from each lip; negative on the lip."""
+    kept: Vector
+    """float64[n, 2]: source point that the skull holds here."""
+    lower: Vector
+    """float64[n, 2]: source point that goes down with the lower lip."""
+    lower_share: Vector
+    """float64[n]: 0..1, how much of the latter is seen."""
+    absent: Vector
+    """float64[n]: 0..1, how much must be painted."""
+
+
+def fill_plan(
+    pixels: Vector, target: Profile, source: Profile, axes: Axes, line: DarkLine, *, opening: float, eye_px: float
+) -> Gap:
+    """Decide for each pixel [n, 2] between the target's lips what it shows.
+
+    Target and source lie in the same picture coordinates; `opening` is the source's own.
+    """
+    x, y = axes.split(pixels)
+    target_upper, target_lower = target.at(x)
+    source_upper, source_lower = source.at(x)
+    height = source_lower - source_upper
+    rise = max(float((source.upper - target.upper)[MIDDLE].mean()), 0.0)
+    growth = _growth(target, source, x, eye_px)
+    edge = np.minimum(LIP_EDGE * eye_px, height / 2)
+    cut = source_upper + line.row * height
+    # Beside the source's corners there is only skin.
+    shows = smoothstep(height / eye_px, 0.0, SOFT_EDGE)
+    from_lower = y - (target_lower - source_lower)
+    lower_share = smoothstep((from_lower - cut) / eye_px, 0.0, SOFT_EDGE) * growth * shows
+    lower_share = lower_share * float(smoothstep(np.array([line.clearness]), *CLEAR_LINE)[0])
+    from_upper = y + rise
+    seen = shows * smoothstep((cut - from_upper) / eye_px, 0.0, SOFT_EDGE)
+    absent = growth * np.maximum(shut(opening), (1 - seen) * (1 - lower_share))
+    return Gap(
+        across=2 * target.columns(x) / (COLUMNS - 1) - 1,
+        below_upper=(y - target_upper) / eye_px,
+        above_lower=(target_lower - y) / eye_px,
+        kept=axes.join(x, np.clip(from_upper, source_upper + edge, source_lower - edge)),
+        lower=axes.join(x, np.clip(from_lower, source_upper + edge, source_lower - edge)),
+        lower_share=np.asarray(lower_share, np.float64),
+        absent=np.asarray(absent, np.float64),
+    )
+
+
+def _growth(target: Profile, source: Profile, x: Vector, eye_px: float) -> Vector:
+    """Tell how far (0..1) the mouth shows, at x, what the source did not: it opened, here or in the middle, or widened."""
+    taller = (target.lower - target.upper - source.lower + source.upper)[MIDDLE].mean()
+    (target_upper, target_lower), (source_upper, source_lower) = target.at(x), source.at(x)
+    most = np.maximum(taller, target_lower - target_upper - source_lower + source_upper)
+    beyond = np.maximum(source.x[0] - x, x - source.x[-1])
+    return np.maximum(smoothstep(most / eye_px, *GROWTH), smoothstep(beyond / eye_px, 0.0, SOFT_EDGE))
+
+
+def nearer_lip(pixels: Vector, target: Profile, source: Profile, axes: Axes) -> Vector:
+    """Find the point of the source's contour that belongs to each pixel's column and nearer lip: float64[n, 2]."""
+    x, y = axes.split(pixels)
+    upper, lower = target.at(x)
+    column = target.columns(x)
+    at_column = [np.interp(column, np.arange(COLUMNS), curve) for curve in (source.x, source.upper, source.lower)]
+    return axes.join(at_column[0], np.where(y - upper < lower - y, at_column[1], at_column[2]))
+
+
+def shut(opening: float) -> float:
+    """Tell how far (0..1) a source mouth is too shut to show anything of its inside."""
+    return float(smoothstep(np.array([opening]), *SHUT[::-1])[0])
+
+
+def dark_line(picture: Bgr, profile: Profile, axes: Axes) -> DarkLine:
+    """Look for the dark line between the teeth in the middle of a source mouth."""
+    share = np.linspace(0.1, 0.9, 17)
+    middle = slice(3, COLUMNS - 3)
+    x, upper, lower = (
+        np.repeat(a[middle, None], len(share), axis=1) for a in (profile.x, profile.upper, profile.lower)
+    )
+    luma = np.median(sample(picture, axes.join(x, upper + (lower - upper) * share)) @ LUMA, axis=0)
+    brightest = max(float(luma.max()), 1.0)
+    # Of equally dark rows, the one a little below the middle: upper teeth show more than lower ones.
+    row = int((luma + 0.15 * brightest * np.abs(share - 0.65)).argmin())
+    clearness = float(np.clip((0.62 - luma[row] / brightest) / 0.25, 0, 1))
+    return DarkLine(row=float(share[row]) * clearness + 1 - clearness, clearness=clearness)
+
+
+def sample(picture: Bgr, points: Vector) -> Vector:
+    """Read the picture at points [n, 2] or [n, m, 2]: float64[..., 3]."""
+    places = points.astype(np.float32)
+    flat = places[:, None] if places.ndim == 2 else places  # noqa: PLR2004  # cv2.remap wants a plane
+    pixels = cv2.remap(picture, flat[..., 0], flat[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(pixels, np.float64).reshape(*points.shape[:-1], 3)

@@ -1,0 +1,102 @@
+"""The inside of a mouth, painted where no picture of the person shows it.
+
+A dark cavity in the tint of the lips, a tongue when the mouth is well open, a hint of lower teeth, upper teeth that
+hang from the skull and not from the lip, and the shadows of both lips. Plain, but quiet from frame to frame.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heygemd.render.atlas.ramp import smoothstep
+
+Vector = NDArray[np.float64]
+
+CAVITY_TINT = np.array([0.16, 0.15, 0.24])
+TONGUE_TINT = np.array([0.50, 0.46, 0.58])
+"""Share of the lips' blue, green, red."""
+TOOTH_TINT = np.array([0.93, 0.985, 1.015])
+"""Colour of teeth under white light; blue, green, red."""
+SKIN_TINT = np.array([0.82, 0.95, 1.17])
+"""Colour of skin under white light, relative to its luma."""
+LUMA = np.array([0.114, 0.587, 0.299])
+TOOTH_EDGES = np.array([0.0, 0.086, 0.152, 0.226, 0.29, 0.36])
+"""Borders between the upper teeth, from the middle outwards, in eye distances."""
+TOOTH_SHORTER = np.array([0.0, 0.007, 0.003, 0.008, 0.012])
+"""How much shorter than the first tooth each one is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cavity:
+    """The n pixels to paint; lengths are eye distances."""
+
+    across: Vector
+    """float64[n]: -1 at the left corner of the mouth .. 1 at the right."""
+    below_upper: Vector
+    """float64[n]: distance from the upper lip; negative on the lip."""
+    above_lower: Vector
+    """float64[n]: distance from the lower lip."""
+    teeth: float
+    """0..1: how much of painted teeth may be seen; 0 where the source shows its own."""
+    opening: float
+    mouth_width: float
+    lip_colour: Vector
+    """float64[3]: blue, green, red."""
+    skin_colour: Vector
+
+
+def paint_interior(cavity: Cavity) -> Vector:
+    """Colour every pixel of the cavity: float64[n, 3] BGR."""
+    tooth = tooth_colour(cavity.skin_colour)
+    colour = np.tile(cavity.lip_colour * CAVITY_TINT + 2, (len(cavity.across), 1))
+    colour = _over(colour, cavity.lip_colour * TONGUE_TINT, _tongue(cavity))
+    colour = _over(colour, 0.62 * tooth, _lower_teeth(cavity) * cavity.teeth)
+    cover, shade = _upper_teeth(cavity)
+    colour = _over(colour, tooth * shade[:, None], cover * cavity.teeth)
+    shadow = 0.72 + 0.28 * smoothstep(cavity.below_upper, 0, 0.018)
+    shadow *= 0.75 + 0.25 * smoothstep(cavity.above_lower, 0, 0.018)
+    return np.asarray(colour * shadow[:, None])
+
+
+def tooth_colour(skin_colour: Vector) -> Vector:
+    """Guess the colour of teeth under the light that falls on the skin: float64[3] BGR."""
+    luma = float(skin_colour @ LUMA)
+    light = skin_colour / max(luma, 1.0) / SKIN_TINT
+    return np.asarray(min(luma * 1.22 + 8, 232) * TOOTH_TINT * (1 + 0.25 * (light - 1)))
+
+
+def _tongue(cavity: Cavity) -> Vector:
+    """A soft mound on the floor of the mouth that rises with the opening."""
+    x = cavity.across / 0.75
+    height = (0.05 + 0.25 * max(cavity.opening - 0.08, 0)) * np.sqrt(np.clip(1 - x**2, 0.001, 1))
+    seen = 0.8 * _ramp(cavity.opening, 0.05, 0.13) * (np.abs(x) < 1)
+    return np.asarray(smoothstep(1 - cavity.above_lower / height, 0, 0.6) * seen)
+
+
+def _lower_teeth(cavity: Cavity) -> Vector:
+    seen = 0.25 * _ramp(cavity.opening, 0.12, 0.20) * (1 - smoothstep(np.abs(cavity.across), 0.35, 0.6))
+    return np.asarray(smoothstep(0.030 - cavity.above_lower, 0, 0.010) * seen)
+
+
+def _upper_teeth(cavity: Cavity) -> tuple[Vector, Vector]:
+    """Cover (0..1) and brightness of the upper teeth: each float64[n]."""
+    x = np.abs(cavity.across)
+    edge = np.clip(0.012 + 0.40 * cavity.opening, 0, 0.062) * _ramp(cavity.opening, 0.035, 0.085)
+    edge = edge * np.clip(1 - 0.75 * (x / 0.92) ** 2, 0, 1)
+    from_middle = x * cavity.mouth_width / 2
+    tooth = np.clip(np.searchsorted(TOOTH_EDGES, from_middle, side="right") - 1, 0, len(TOOTH_SHORTER) - 1)
+    on_tooth = 2 * (from_middle - TOOTH_EDGES[tooth]) / (TOOTH_EDGES[tooth + 1] - TOOTH_EDGES[tooth]) - 1
+    length = edge - TOOTH_SHORTER[tooth] * (edge > 0.03) - 0.007 * on_tooth**4
+    cover = smoothstep(length - cavity.below_upper, -0.004, 0.004) * (1 - smoothstep(x, 0.66, 0.9))
+    brightness = (1 - 0.5 * x**1.5) * (0.66 + 0.34 * smoothstep(cavity.below_upper, 0, 0.03))
+    brightness *= (1 - 0.14 * on_tooth**6) * (1 - 0.10 * smoothstep(cavity.below_upper - edge + 0.012, 0, 0.012))
+    return cover, np.asarray(brightness)
+
+
+def _over(below: Vector, above: Vector, cover: Vector) -> Vector:
+    return np.asarray(below + (above - below) * cover[:, None])
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    return float(smoothstep(np.array([value]), low, high)[0])

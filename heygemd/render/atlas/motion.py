@@ -1,0 +1,129 @@
+"""How the head moves through the clip: steady points, pose, and the person's own mouth in every frame.
+
+The pose is smoothed, because jitter of the jaw and the nose would shake the whole lower face; the lips keep their
+raw motion, because pixels are taken from exactly where they are. Nothing is smoothed across a cut or a gap.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import savgol_filter
+
+from heygemd.render.atlas.mesh import LEFT_CORNER, LOWER_LIP_MIDDLE, RIGHT_CORNER, STABLE, UPPER_LIP_MIDDLE
+from heygemd.render.faces.facemodel import load_face_model
+from heygemd.render.faces.topology import LIP_ROWS, MESH_VERTEX_COUNT, STABLE_ROWS, eye_distance
+from heygemd.render.faces.track import FaceTrack
+
+Vector = NDArray[np.float64]
+
+SMOOTHING_FRAMES, SMOOTHING_ORDER = 7, 2
+"""Window and order of the Savitzky-Golay filter."""
+TREMBLE = 0.01
+"""A common shift of the stable points beyond this many eye distances is movement of the head, not jitter."""
+BLOCK_FRAMES = 256
+"""Frames whose whole mesh is in memory at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pose:
+    """Similarities from the face frame to the picture, for n faces: picture = scale * rotation @ face + shift."""
+
+    scale: Vector
+    """float64[n]: pixels per eye distance."""
+    rotation: Vector
+    """float64[n, 3, 3]."""
+    shift: Vector
+    """float64[n, 3]."""
+
+    def to_face(self, vertices: Vector) -> Vector:
+        """Bring vertices [n, v, 3] of the picture into the face frame."""
+        return np.asarray((vertices - self.shift[:, None]) @ self.rotation / self.scale[:, None, None])
+
+    @property
+    def yaw_deg(self) -> Vector:
+        """float64[n]: how far the head is turned to the side."""
+        return np.asarray(np.degrees(np.arctan2(self.rotation[:, 0, 2], self.rotation[:, 2, 2])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadMotion:
+    """One head over n source frames; every array is NaN where no face was found."""
+
+    points: NDArray[np.float32]
+    """float32[n, 74, 2]: the tracked points with a smoothed pose."""
+    opening: Vector
+    """float64[n]: gap between the lips in the face frame."""
+    width: Vector
+    """float64[n]: distance of the mouth's corners in the face frame."""
+    eye_px: Vector
+    """float64[n]: pixels per eye distance."""
+    yaw_deg: Vector
+
+
+def head_motion(track: FaceTrack) -> HeadMotion:
+    """Follow the head and measure the mouth in every frame of the track."""
+    points = steady_points(track)
+    measures = np.full((4, len(points)), np.nan)
+    for rows, pose, shapes in face_shapes(points, np.flatnonzero(track.present)):
+        measures[:, rows] = (*mouth_of(shapes), pose.scale, pose.yaw_deg)
+    opening, width, eye_px, yaw_deg = measures
+    return HeadMotion(points=points, opening=opening, width=width, eye_px=eye_px, yaw_deg=yaw_deg)
+
+
+def steady_points(track: FaceTrack) -> NDArray[np.float32]:
+    """Smooth jaw, nose, eyes and brows over every unbroken run, as far as they only tremble: float32[n, 74, 2].
+
+    Where the head really moves faster than the filter follows, the points stay where they were seen.
+    """
+    steady = track.points.astype(np.float32, copy=True)
+    for start, stop in unbroken_runs(track):
+        if stop - start < SMOOTHING_FRAMES:
+            continue
+        raw = track.points[start:stop].astype(np.float64)
+        change = savgol_filter(raw, SMOOTHING_FRAMES, SMOOTHING_ORDER, axis=0) - raw
+        change[:, LIP_ROWS] = 0
+        drift = np.linalg.norm(change[:, STABLE_ROWS].mean(axis=1), axis=1) / eye_distance(raw)
+        steady[start:stop] = raw + change / (1 + (drift / TREMBLE) ** 4)[:, None, None]
+    return steady
+
+
+def unbroken_runs(track: FaceTrack) -> Iterator[tuple[int, int]]:
+    """Yield [start, stop) of every run of frames with a face and without a cut."""
+    shot = np.where(track.present, track.scene, -1)
+    edges = np.flatnonzero(np.diff(shot, prepend=-2, append=-2))
+    for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        if shot[start] >= 0:
+            yield start, stop
+
+
+def face_shapes(points: NDArray[np.float32], rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], Pose, Vector]]:
+    """Lift the chosen rows of points[n, 74, 2] in blocks: yields rows[b], their poses, meshes[b, 468, 3] in the face frame."""
+    model = load_face_model()
+    for start in range(0, len(rows), BLOCK_FRAMES):
+        block = rows[start : start + BLOCK_FRAMES]
+        vertices = model.lift(points[block])
+        pose = fit_pose(vertices)
+        yield block, pose, pose.to_face(vertices)
+
+
+def fit_pose(vertices: Vector) -> Pose:
+    """Fit the pose of meshes [n, 468, 3] by their stable points (least squares, Umeyama 1991)."""
+    face = np.asarray(load_face_model().mean_face, np.float64)[:MESH_VERTEX_COUNT][STABLE]
+    picture = vertices[:, STABLE]
+    face_centre, picture_centre = face.mean(axis=0), picture.mean(axis=1)
+    face_arms, picture_arms = face - face_centre, picture - picture_centre[:, None]
+    u, singular, v = np.linalg.svd(picture_arms.transpose(0, 2, 1) @ face_arms)
+    signs = np.ones_like(singular)
+    signs[:, 2] = np.sign(np.linalg.det(u @ v))
+    rotation = (u * signs[:, None]) @ v
+    scale = (singular * signs).sum(axis=1) / (face_arms**2).sum()
+    shift = picture_centre - scale[:, None] * (rotation @ face_centre)
+    return Pose(scale=scale, rotation=rotation, shift=shift)
+
+
+def mouth_of(shapes: Vector) -> tuple[Vector, Vector]:
+    """Measure opening[n] and width[n] of meshes [n, 468, 3] in the face frame."""
+    opening = shapes[:, LOWER_LIP_MIDDLE, 1] - shapes[:, UPPER_LIP_MIDDLE, 1]
+    return opening, shapes[:, RIGHT_CORNER, 0] - shapes[:, LEFT_CORNER, 0]

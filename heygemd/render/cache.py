@@ -1,0 +1,42 @@
+"""Files that save work and may vanish at any time: read when good, made again when not."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+log = structlog.get_logger(__name__)
+
+Kept = TypeVar("Kept")
+
+
+def recall(path: Path, load: Callable[[Path], Kept]) -> Kept | None:
+    """What the cache holds under `path`, or None when it is absent or damaged (then removed)."""
+    try:
+        kept = load(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("cache.entry_dropped", path=str(path), reason=str(error))
+        path.unlink(missing_ok=True)
+        return None
+    log.debug("cache.entry_used", path=str(path))
+    return kept
+
+
+def save_arrays(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
+    """Write named arrays as `.npz`, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
+    part.replace(path)
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Read what `save_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as data:
+        return {name: data[name] for name in data.files}

@@ -1,0 +1,42 @@
+"""When the mouth may move: the probability of speech turned into a gate without flutter."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPEECH_FROM = 0.5
+"""Probability from which a moment is speech."""
+SHORTEST_PAUSE_S = 0.45
+"""Shorter gaps between words do not close the gate."""
+SHORTEST_SPEECH_S = 0.08
+"""Shorter bursts are clicks."""
+HANG_S = 0.10
+"""The gate closes so much after the last speech."""
+RAMP_S = 0.08
+"""It begins to open so much before the first speech."""
+
+
+def voice_gate(speech: NDArray[np.floating], *, rate_hz: int) -> NDArray[np.float32]:
+    """Turn the probability of speech, float[n], into an envelope in 0..1, float32[n]; 0 shuts the mouth."""
+    is_speech = speech > SPEECH_FROM
+    for start, stop in _runs(~is_speech):
+        inside = start > 0 and stop < len(is_speech)
+        if inside and (stop - start) / rate_hz < SHORTEST_PAUSE_S:
+            is_speech[start:stop] = True
+    for start, stop in _runs(is_speech):
+        if (stop - start) / rate_hz < SHORTEST_SPEECH_S:
+            is_speech[start:stop] = False
+
+    ramp, hang = round(RAMP_S * rate_hz), round(HANG_S * rate_hz)
+    gate = np.zeros(len(is_speech))
+    for start, stop in _runs(is_speech):
+        gate[max(0, start - ramp) : stop + hang] = 1.0
+    slope = np.hanning(2 * ramp + 1)
+    smooth = np.convolve(np.pad(gate, ramp, mode="edge"), slope / slope.sum(), "valid")
+    return smooth.astype(np.float32)
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Half-open ranges in which the mask is true."""
+    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    return list(zip(starts.tolist(), stops.tolist(), strict=True))

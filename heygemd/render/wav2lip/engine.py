@@ -1,0 +1,146 @@
+"""The wav2lip engine: the published 96-pixel network paints the mouth, a soft mask brings it into the picture.
+
+sound ─▶ mel ─▶ window of each film frame ─┐
+track ─▶ box and jaw of each source frame ─┴▶ cut ▸ paint ▸ match colours ▸ blend into the same planes
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from heygemd.errors import InputError
+from heygemd.jobs.job import LengthPolicy, SilenceRule, VideoInfo
+from heygemd.render.colour import YuvCoding, coding_of
+from heygemd.render.engine import Clip, Speech
+from heygemd.render.speech.mouth import MouthNet, MouthTracks
+from heygemd.render.wav2lip.checkpoint import load_generator
+from heygemd.render.wav2lip.crops import Crops, crops_of, strengths
+from heygemd.render.wav2lip.generator import Generator, Painter
+from heygemd.render.wav2lip.mel import MELS_PER_S, SILENCE, Mel, mel_of, window_starts, with_silence_after
+from heygemd.render.wav2lip.network import MEL_FRAMES
+from heygemd.render.wav2lip.paste import Square, cut_face, lower_face_mask, matched, put_mouth, window
+
+log = structlog.get_logger(__name__)
+
+MOUTH_KEY = "mouth."
+"""Before the names of the voice net's arrays, which lie beside the mel in one Speech."""
+LAST_BREATH_S = 0.12
+"""The mouth comes to rest within this time after the end of the sound."""
+LOWER_ROW = 48
+"""Only the square's lower half can be painted."""
+
+
+class Wav2Lip:
+    """Lip-sync with weights that the user brought."""
+
+    name = "wav2lip"
+    version = "1"
+    needs_face = True
+
+    def __init__(self, weights: Path, *, device: str) -> None:
+        """Load the weights; raises SetupError E402 or E405."""
+        self._painter: Painter = Generator(load_generator(weights), device)
+        self._voice = MouthNet()
+
+    def listen(self, sound: NDArray[np.float32]) -> Speech:
+        """Make the mel of the whole sound, and the tracks of the voice net, which knows where nobody speaks."""
+        tracks = self._voice.listen(sound).to_arrays()
+        return {"mel": mel_of(sound), **{MOUTH_KEY + name: values for name, values in tracks.items()}}
+
+    def prepare(self, clip: Clip) -> "Wav2LipPerformance":
+        """Settle box, mask and sound of every film frame; raises InputError E131 without a usable face."""
+        return perform(clip, self._painter)
+
+
+def perform(clip: Clip, painter: Painter) -> "Wav2LipPerformance":
+    """Lay out a film for any painter; raises InputError E131 when no film frame shows a usable face."""
+    video = clip.video
+    crops = crops_of(clip.track, width_px=video.width_px, height_px=video.height_px)
+    strength = strengths(crops.usable, clip.track.scene, clip.track.pts_s, clip.source_frames)
+    if not strength.any():
+        raise InputError("E131", "no frame of the film shows a face that is near, uncovered and turned to the camera")
+    mel = clip.speech["mel"]
+    if clip.options.length is LengthPolicy.KEEP_VIDEO:
+        mel = with_silence_after(mel, clip.timeline.frame_count / float(clip.timeline.fps))
+    gate = _gate(clip, np.arange(len(mel)) / MELS_PER_S, 1 / MELS_PER_S)
+    if clip.options.silence is SilenceRule.SOURCE:
+        times_s = np.arange(clip.timeline.frame_count) / float(clip.timeline.fps) - clip.options.audio_offset_ms / 1000
+        strength *= _gate(clip, times_s, float(1 / clip.timeline.fps))
+    log.info("wav2lip.film_prepared", frames=len(strength), painted_frames=int((strength > 0).sum()))
+    return Wav2LipPerformance(
+        painter=painter,
+        video=video,
+        coding=coding_of(video.colour, width_px=video.width_px, height_px=video.height_px),
+        crops=crops,
+        source_frames=clip.source_frames,
+        strength=strength,
+        mel=mel,
+        mel_starts=window_starts(clip.timeline, len(mel), clip.options.audio_offset_ms),
+        gate=gate,
+    )
+
+
+def _gate(clip: Clip, times_s: NDArray[np.float64], frame_s: float) -> NDArray[np.float32]:
+    """How certainly somebody speaks at these times of the sound: float32[n] in 0..1."""
+    arrays = {
+        name.removeprefix(MOUTH_KEY): values for name, values in clip.speech.items() if name.startswith(MOUTH_KEY)
+    }
+    curve = MouthTracks.from_arrays(arrays).at(times_s, frame_s)
+    after_s = times_s - len(clip.speech["mel"]) / MELS_PER_S
+    return np.asarray(curve.gate * np.clip(1 - after_s / LAST_BREATH_S, 0, 1), np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wav2LipPerformance:
+    """One film; holds no frame and no state, so segments may be rendered in any order by any worker."""
+
+    painter: Painter
+    video: VideoInfo
+    coding: YuvCoding
+    crops: Crops
+    source_frames: NDArray[np.int32]
+    strength: NDArray[np.float32]
+    """float32[frame_count]: share of the painted mouth."""
+    mel: Mel
+    mel_starts: NDArray[np.int64]
+    gate: NDArray[np.float32]
+    """float32[mel frames]: what is not speech is heard as silence, so that noise and music close the mouth."""
+
+    def render(self, start: int, frames: Sequence[NDArray[np.uint8]]) -> Sequence[bool]:
+        """Paint the mouth into consecutive film frames, in place; only bytes under the mask change."""
+        painted = [False] * len(frames)
+        chosen = [i for i in range(len(frames)) if self.strength[start + i] > 0]
+        faces = {i: face for i in chosen if (face := self._cut(start + i, frames[i])) is not None}
+        if not faces:
+            return painted
+        windows = np.stack([self._window(start + i) for i in faces])
+        squares = self.painter.paint(windows, np.stack(list(faces.values())), batch_frames=len(frames))
+        for i, square in zip(faces, squares, strict=True):
+            painted[i] = self._put(start + i, frames[i], faces[i], square)
+        return painted
+
+    def _cut(self, frame: int, planes: NDArray[np.uint8]) -> Square | None:
+        box = self.crops.boxes[self.source_frames[frame]]
+        place = window(box, width_px=self.video.width_px, height_px=self.video.height_px)
+        return None if place is None else cut_face(planes, place, self.coding)
+
+    def _window(self, frame: int) -> NDArray[np.float32]:
+        """Mel frames that a film frame hears, silenced where nobody speaks: float32[16, 80]."""
+        first = int(self.mel_starts[frame])
+        gate = self.gate[first : first + MEL_FRAMES, None]
+        return np.asarray(SILENCE + gate * (self.mel[first : first + MEL_FRAMES] - SILENCE), np.float32)
+
+    def _put(self, frame: int, planes: NDArray[np.uint8], face: Square, painted: Square) -> bool:
+        source = self.source_frames[frame]
+        box = self.crops.boxes[source]
+        size = {"width_px": self.video.width_px, "height_px": self.video.height_px}
+        place = window(box, **size, first_row=LOWER_ROW)
+        if place is None:
+            return False
+        mask = lower_face_mask(self.crops.jaws[source], box)
+        square = matched(painted, face, mask)
+        return put_mouth(planes, place, self.coding, square, mask * self.strength[frame])

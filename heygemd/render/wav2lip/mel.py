@@ -1,0 +1,111 @@
+"""What the Wav2Lip network hears: the mel spectrogram it was trained on, and the window of each film frame.
+
+The numbers are the reference's (`hparams.py` and `audio.py` of Rudrabha/Wav2Lip): 16 kHz, pre-emphasis 0.97, Hann
+window of 800 samples every 200, 80 Slaney bands from 55 to 7600 Hz, decibels laid into -4..4. The transform is numpy's
+in float64, as the reference computes it; of librosa only the filter bank is used. The picture is mirrored at both
+ends of the sound (`pad_mode="reflect"`), which newer librosa would fill with zeros.
+"""
+
+import math
+from functools import cache
+
+import librosa.filters
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from heygemd.planning.timeline import Timeline
+from heygemd.render.wav2lip.network import MEL_BANDS, MEL_FRAMES
+
+RATE_HZ = 16_000
+WINDOW_SAMPLES = 800
+HOP_SAMPLES = 200
+MELS_PER_S = RATE_HZ // HOP_SAMPLES
+PRE_EMPHASIS = 0.97
+LOWEST_HZ, HIGHEST_HZ = 55, 7600
+FLOOR = 1e-5
+"""-100 dB: quieter bands are as silent as this."""
+LIMIT = 4.0
+SILENCE = -LIMIT
+"""Value of a band in which nothing sounds."""
+BLOCK_FRAMES = 1000
+"""Mel frames made at once (12.5 s, about 20 MB)."""
+
+Mel = NDArray[np.float32]
+"""float32[n, 80]: mel frames, 80 a second; frame k is centred on k / 80 s."""
+
+
+def mel_of(sound: NDArray[np.float32]) -> Mel:
+    """Hear the whole sound, float32[n] mono 16 kHz: 1 + n // 200 mel frames, at least 16.
+
+    A sound that is too short is continued with silence. Works in blocks, so it may be a memory map of hours.
+    """
+    count = 1 + len(sound) // HOP_SAMPLES if len(sound) else 0
+    mel = np.full((max(count, MEL_FRAMES), MEL_BANDS), SILENCE, np.float32)
+    for start in range(0, count, BLOCK_FRAMES):
+        stop = min(start + BLOCK_FRAMES, count)
+        mel[start:stop] = _block(sound, start, stop)
+    return mel
+
+
+def window_starts(timeline: Timeline, mel_frames: int, offset_ms: int = 0) -> NDArray[np.int64]:
+    """First mel frame that each film frame hears: int64[frame_count], each between 0 and `mel_frames` - 16.
+
+    That is int(80 · i / fps) as in the reference, in exact arithmetic; a positive offset lets the mouth follow later.
+    """
+    step_num, step_den = (MELS_PER_S / timeline.fps).as_integer_ratio()
+    frames = np.arange(timeline.frame_count, dtype=np.int64)
+    # Both terms over one denominator, in whole numbers: floats would misplace windows that begin exactly on a frame.
+    offset = MELS_PER_S * offset_ms
+    starts = (frames * (step_num * 1000) - offset * step_den) // (1000 * step_den)
+    return np.clip(starts, 0, mel_frames - MEL_FRAMES)
+
+
+def with_silence_after(mel: Mel, length_s: float) -> Mel:
+    """Continue with silence until a film of `length_s` is covered."""
+    missing = math.ceil(length_s * MELS_PER_S) + MEL_FRAMES - len(mel)
+    if missing <= 0:
+        return mel
+    return np.concatenate([mel, np.full((missing, MEL_BANDS), SILENCE, np.float32)])
+
+
+def _block(sound: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float64]:
+    """Mel frames [start, stop): float64[stop - start, 80]."""
+    half = WINDOW_SAMPLES // 2
+    wanted = np.arange(start * HOP_SAMPLES - half, (stop - 1) * HOP_SAMPLES + half)
+    samples = _emphasised(sound, _mirrored(wanted, len(sound)))
+    frames = sliding_window_view(samples, WINDOW_SAMPLES)[::HOP_SAMPLES]
+    magnitude = np.abs(np.fft.rfft(frames * _hann(), axis=1))
+    bands = magnitude @ _filters().T
+    value: NDArray[np.float64] = np.clip(1.6 * np.log10(np.maximum(FLOOR, bands)) + 2.4, -LIMIT, LIMIT)
+    return value
+
+
+def _mirrored(indexes: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Where the samples outside the sound are read: mirrored at its first and last sample, as often as needed."""
+    period = max(1, 2 * (length - 1))
+    folded = np.abs(indexes) % period
+    return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(indexes)
+
+
+def _emphasised(sound: NDArray[np.float32], indexes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Take samples, at any indexes, of y[n] = x[n] - 0.97 x[n - 1] with x[-1] = 0."""
+    low = max(0, int(indexes.min()) - 1)
+    piece = np.asarray(sound[low : int(indexes.max()) + 1], np.float64)
+    before = np.concatenate([np.zeros(1), piece[:-1]])
+    emphasised: NDArray[np.float64] = (piece - PRE_EMPHASIS * before)[indexes - low]
+    return emphasised
+
+
+@cache
+def _hann() -> NDArray[np.float64]:
+    """Make the periodic form, which spectral analysis uses."""
+    window: NDArray[np.float64] = np.hanning(WINDOW_SAMPLES + 1)[:-1]
+    return window
+
+
+@cache
+def _filters() -> NDArray[np.float64]:
+    """float64[80, 401]: Slaney's bands, each of area one."""
+    bank = librosa.filters.mel(sr=RATE_HZ, n_fft=WINDOW_SAMPLES, n_mels=MEL_BANDS, fmin=LOWEST_HZ, fmax=HIGHEST_HZ)
+    return np.asarray(bank, np.float64)

@@ -1,0 +1,75 @@
+"""From a job of the store to the order that its workers get. Looks at no file."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from heygemd.errors import InputError, SetupError
+from heygemd.jobs.job import EngineName, Job, RenderOptions
+from heygemd.planning.plan import EngineChoice, Order
+from heygemd.settings import RenderSettings
+
+ChooseEngine = Callable[[EngineName], EngineChoice]
+"""Settles `auto` and finds the weights; raises SetupError E402 when there are none."""
+BUILT_IN = RenderOptions()
+
+
+def options_of(job: Job, settings: RenderSettings) -> RenderOptions:
+    """Merge: what the job asks for; where it asks for nothing (a built-in default), what the settings say."""
+    asked = job.options
+    return replace(
+        asked,
+        engine=EngineName(settings.engine) if asked.engine is BUILT_IN.engine else asked.engine,
+        crf=settings.crf if asked.crf == BUILT_IN.crf else asked.crf,
+        preset=settings.preset if asked.preset == BUILT_IN.preset else asked.preset,
+    )
+
+
+def make_order(
+    job: Job, saved: Order | None, *, work_dir: Path, cache_dir: Path, settings: RenderSettings, choose: ChooseEngine
+) -> Order:
+    """Return `saved`, the order of an earlier run, if it still holds, else a new one.
+
+    It holds while inputs, engine, weights and our version are the same. Options and segment length stay as they
+    were saved: a setting changed in the middle of a film is for the next film.
+    Raises InputError for inputs that cannot be named or used, SetupError when the engine cannot be had.
+    """
+    if job.media is None:
+        raise InputError("E110", "the files were never found to be usable")
+    for file in (job.video, job.audio):
+        _check_name(file.path)
+    options = options_of(job, settings)
+    order = Order(
+        job_id=job.id,
+        work_dir=work_dir,
+        cache_dir=cache_dir,
+        video=job.video.path,
+        video_sha256=job.video.sha256,
+        video_info=job.media.video,
+        audio=job.audio.path,
+        audio_sha256=job.audio.sha256,
+        audio_info=job.media.audio,
+        options=options,
+        engine=_engine(options.engine, saved, choose),
+        max_segment_s=settings.segment_s,
+    )
+    if saved and replace(order, options=saved.options, max_segment_s=saved.max_segment_s) == saved:
+        return saved
+    return order
+
+
+def _engine(wanted: EngineName, saved: Order | None, choose: ChooseEngine) -> EngineChoice:
+    """Keep what the film was begun with, while it can be had; `auto` may mean something else today."""
+    if saved is not None:
+        try:
+            return choose(saved.engine.name)
+        except SetupError:
+            pass  # its weights are gone; another engine may do, from the beginning
+    return choose(wanted)
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError("E101", "the name of the file is not valid UTF-8; rename it") from None

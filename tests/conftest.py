@@ -1,0 +1,95 @@
+"""Shared by all tests: skips for what a machine lacks, and `HEYGEMD_REQUIRE`, which turns such skips into failures."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable, Generator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_MEDIA = ROOT.parent / "shared" / "media"
+
+
+@cache
+def _has_ffmpeg() -> bool:
+    return all(shutil.which(tool) for tool in ("ffmpeg", "ffprobe"))
+
+
+@cache
+def _has_gpu() -> bool:
+    return Path("/dev/nvidiactl").exists()
+
+
+@cache
+def _has_media() -> bool:
+    return SHARED_MEDIA.is_dir()
+
+
+NEEDS: dict[str, Callable[[], bool]] = {"ffmpeg": _has_ffmpeg, "gpu": _has_gpu, "media": _has_media}
+"""Marker → is it there? `HEYGEMD_REQUIRE=ffmpeg,gpu` says what must be."""
+
+REQUIRED = frozenset(filter(None, os.environ.get("HEYGEMD_REQUIRE", "").split(",")))
+
+
+def pytest_configure() -> None:
+    """Forget the developer's own settings; refuse a requirement nobody knows."""
+    if unknown := REQUIRED - NEEDS.keys():
+        raise pytest.UsageError(f"HEYGEMD_REQUIRE: unknown {', '.join(sorted(unknown))}; known: {', '.join(NEEDS)}")
+    for name in [name for name in os.environ if name.startswith("HEYGEMD_") and name != "HEYGEMD_REQUIRE"]:
+        del os.environ[name]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose marker names something this machine lacks."""
+    for need, is_there in NEEDS.items():
+        if item.get_closest_marker(need) and not is_there():
+            pytest.skip(f"needs {need}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a skip a failure when `HEYGEMD_REQUIRE` names what the test is marked with."""
+    report = yield
+    missed = sorted(need for need in REQUIRED if item.get_closest_marker(need))
+    if report.skipped and missed and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but HEYGEMD_REQUIRE names {', '.join(missed)}: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def shared_media() -> Path:
+    """Return the folder of test clips beside the checkout; for tests marked `media`."""
+    if not _has_media():
+        pytest.skip("needs media")
+    return SHARED_MEDIA
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[str], ModuleType]:
+    """Return a function that loads `scripts/<name>.py` as a module."""
+
+    @cache
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(
+            f"scripts_{name}".replace("/", "_"), ROOT / "scripts" / f"{name}.py"
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    return load

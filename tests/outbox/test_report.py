@@ -1,0 +1,105 @@
+import json
+from dataclasses import replace
+from datetime import timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from heygemd.errors import ADVICE
+from heygemd.jobs.job import InputFile
+from heygemd.jobs.states import JobState
+from heygemd.outbox.report import Report, iso, pretty, stamped
+
+
+def test_report_of_a_film_says_everything(samples) -> None:
+    told = json.loads(samples.report(samples.job(published_name="anna.mp4")).to_json())
+    assert told["heygemd_report"] == 1
+    assert told["state"] == "done"
+    assert told["output"] == "anna.mp4"
+    assert (told["frames"], told["fps"], told["film_s"]) == (50, "25", 2.0)
+    assert (told["wall_s"], told["realtime_factor"]) == (4.0, 0.5)
+    assert told["stage_s"] == {"decode": 0.5, "render": 3.0}
+    assert (told["engine"], told["engine_version"], told["weights"]) == ("atlas", "atlas-1", None)
+    assert list(told["versions"]) == ["ffmpeg", "heygemd", "torch"]
+    assert told["inputs"]["video"] == {"name": "anna.mp4", "size_bytes": 3, "sha256": "aa", "evidence": ["quiet"]}
+    assert told["options"]["length"] == "auto"
+    assert told["queued_at"] == "2025-01-31T12:00:00.000Z"
+    assert told["warnings"] == ["picture: odd height", "face: lost for 10 frames", "sound: clipped"]
+    assert told["error"] is None
+
+
+def test_fields_keep_their_order_and_the_log_line_is_the_same_dict(samples) -> None:
+    report = samples.report(samples.job())
+    assert list(report.to_dict()) == [*Report.__dataclass_fields__]
+    assert report.to_dict() == json.loads(report.to_json())
+
+
+def test_weights_of_the_user_are_named_without_their_folder(samples) -> None:
+    job = samples.job()
+    film = samples.ready(job)
+    engine = replace(film.plan.order.engine, weights=Path("/srv/models/w.pth"), weights_sha256="cc")
+    film = replace(film, plan=replace(film.plan, order=replace(film.plan.order, engine=engine)))
+    told = Report.of_film(job, film, finished_at=samples.now).to_dict()
+    assert told["weights"] == {"name": "w.pth", "sha256": "cc"}
+
+
+def test_without_a_measured_time_the_clock_times_are_subtracted(samples) -> None:
+    job = samples.job()
+    end = samples.now + timedelta(seconds=8)
+    film = samples.ready(job)
+    assert Report.of_film(job, film, finished_at=end).wall_s == 8.0
+    assert Report.of_film(job, film, finished_at=end, started_at=end - timedelta(seconds=2)).realtime_factor == 1.0
+    assert Report.of_film(job, film, finished_at=samples.now - timedelta(hours=1)).wall_s == 0.0
+
+
+def test_failed_job_is_reported_with_advice_and_traceback(samples) -> None:
+    report = samples.failure("E131", "no face in 90 frames", traceback="Traceback …")
+    assert report.error is not None
+    assert report.error.code == "E131"
+    assert report.error.advice == ADVICE["E131"].todo
+    assert report.error.traceback == "Traceback …"
+    assert (report.sha256, report.frames, report.output) == (None, None, None)
+
+
+def test_code_nobody_knows_stays_readable(samples) -> None:
+    report = samples.failure("E999", "odd")
+    assert report.error is not None
+    assert (report.error.code, report.error.message) == ("E500", "E999: odd")
+
+
+def test_job_refused_by_the_probe_can_be_reported(samples) -> None:
+    assert samples.failure("E110", "cut off", media=None).warnings == ()
+
+
+def test_cancelled_job_has_no_error(samples) -> None:
+    report = Report.of_ended(samples.job(state=JobState.CANCELLED), finished_at=samples.now)
+    assert report.error is None
+
+
+def test_published_name_can_be_filled_in_later(samples) -> None:
+    assert samples.report(samples.job()).published_as("anna.v2.mp4").output == "anna.v2.mp4"
+
+
+def test_delivery_fills_in_its_two_fields_and_moves_none(samples) -> None:
+    text = samples.report(samples.job()).to_json()
+    told = json.loads(stamped(text, sheet_sha256="dd", replaces="ee"))
+    assert (told["sheet_sha256"], told["replaces"]) == ("dd", "ee")
+    assert list(told) == list(json.loads(text))
+
+
+@pytest.mark.parametrize("name", ["安娜", "two\nlines", "\udcc4\udce3", "\ud800", '"quoted"\\', "<script>", "\x1b[31m"])
+def test_any_name_gives_valid_utf8_json(samples, name: str) -> None:
+    file = InputFile(name=name, path=Path("/x"), size_bytes=1, sha256="")
+    text = samples.failure(message=name, name=name, video=file).to_json()
+    told = json.loads(text.encode("utf-8"))
+    if name.isprintable():
+        assert told["name"] == name
+
+
+def test_time_is_utc_whatever_zone_it_came_in(samples) -> None:
+    assert iso(samples.now.astimezone(timezone(timedelta(hours=8)))) == "2025-01-31T12:00:00.000Z"
+
+
+def test_numbers_that_json_does_not_know_are_refused() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        pretty({"x": float("nan")})

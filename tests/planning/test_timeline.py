@@ -1,0 +1,91 @@
+"""Timelines: which source tick each frame of the film shows."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heygemd.jobs.job import LengthPolicy
+from heygemd.planning.timeline import Timeline, frames_for, plan_timeline
+
+RATES = [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(9)]
+rates = st.sampled_from(RATES)
+policies = st.sampled_from(list(LengthPolicy))
+
+
+def timeline(frame_count: int, tick_count: int, policy: LengthPolicy) -> Timeline:
+    return Timeline(fps=Fraction(25), frame_count=frame_count, tick_count=tick_count, policy=policy)
+
+
+def ticks(frame_count: int, tick_count: int, policy: LengthPolicy) -> list[int]:
+    line = timeline(frame_count, tick_count, policy)
+    return [line.tick_of(frame) for frame in range(frame_count)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (LengthPolicy.AUTO, [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]),
+        (LengthPolicy.LOOP, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]),
+        (LengthPolicy.FREEZE, [0, 1, 2, 3, 3, 3, 3, 3, 3, 3]),
+    ],
+)
+def test_a_short_source_is_stretched_as_drawn_in_the_module(policy: LengthPolicy, expected: list[int]) -> None:
+    assert ticks(10, 4, policy) == expected
+
+
+@given(st.integers(1, 400), st.integers(1, 60), policies)
+def test_every_frame_shows_a_tick_that_exists(frame_count: int, tick_count: int, policy: LengthPolicy) -> None:
+    assert all(0 <= tick < tick_count for tick in ticks(frame_count, tick_count, policy))
+
+
+@given(st.integers(1, 60), st.integers(0, 60), policies)
+def test_a_long_enough_source_is_shown_straight(frame_count: int, spare: int, policy: LengthPolicy) -> None:
+    assert ticks(frame_count, frame_count + spare, policy) == list(range(frame_count))
+
+
+@given(st.integers(2, 60), st.integers(1, 400))
+def test_ping_pong_never_jumps_and_never_stands_still(tick_count: int, frame_count: int) -> None:
+    shown = ticks(frame_count, tick_count, LengthPolicy.AUTO)
+    assert all(abs(b - a) == 1 for a, b in pairwise(shown))
+
+
+@pytest.mark.parametrize("policy", list(LengthPolicy))
+def test_a_still_picture_shows_its_only_tick(policy: LengthPolicy) -> None:
+    assert ticks(5, 1, policy) == [0] * 5
+
+
+@pytest.mark.parametrize("frame", [-1, 10])
+def test_a_frame_outside_the_film_is_refused(frame: int) -> None:
+    with pytest.raises(IndexError):
+        timeline(10, 4, LengthPolicy.AUTO).tick_of(frame)
+
+
+@given(st.integers(1, 10_000_000), st.sampled_from([8000, 16000, 44100, 48000]), rates)
+def test_film_is_the_shortest_that_covers_the_sound(samples: int, rate_hz: int, fps: Fraction) -> None:
+    sound_s = Fraction(samples, rate_hz)
+    count = frames_for(sound_s, fps)
+    assert count / fps >= sound_s
+    assert count == 1 or (count - 1) / fps < sound_s
+
+
+@given(rates, st.integers(1, 500), st.fractions(min_value=0, max_value=60), policies)
+def test_only_keep_video_ignores_the_length_of_the_sound(
+    fps: Fraction, tick_count: int, sound_s: Fraction, policy: LengthPolicy
+) -> None:
+    planned = plan_timeline(fps=fps, tick_count=tick_count, sound_s=sound_s, policy=policy)
+    expected = tick_count if policy is LengthPolicy.KEEP_VIDEO else frames_for(sound_s, fps)
+    assert (planned.frame_count, planned.tick_count, planned.fps) == (expected, tick_count, fps)
+
+
+def test_a_source_without_ticks_is_refused() -> None:
+    with pytest.raises(ValueError, match="tick"):
+        plan_timeline(fps=Fraction(25), tick_count=0, sound_s=Fraction(1), policy=LengthPolicy.AUTO)
+
+
+@given(rates, st.integers(0, 100_000))
+def test_times_are_exact(fps: Fraction, frame: int) -> None:
+    line = Timeline(fps=fps, frame_count=frame + 2, tick_count=1, policy=LengthPolicy.AUTO)
+    assert line.time_of(frame + 1) - line.time_of(frame) == 1 / fps

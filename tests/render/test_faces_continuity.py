@@ -1,0 +1,82 @@
+"""One person per scene."""
+
+import numpy as np
+import pytest
+
+from heygemd.render.faces.continuity import one_face_per_scene
+from heygemd.render.faces.track import FaceTrack
+
+FACE = np.random.default_rng(0).uniform(-0.5, 0.5, (74, 2))
+FACE[:2] = [[-0.5, -0.5], [0.5, 0.5]]
+
+
+def track(*shots: tuple[int, float | None, float, int]) -> FaceTrack:
+    """Track at 25 fps of shots (frames, x of the face or None, side, scene)."""
+    places = [(x, side, scene) for frames, x, side, scene in shots for _ in range(frames)]
+    n = len(places)
+    present = np.array([x is not None for x, _, _ in places])
+    points = np.array([FACE * side + [np.nan if x is None else x, 200] for x, side, _ in places], np.float32)
+    return FaceTrack(
+        pts_s=np.arange(n) / 25,
+        points=points.reshape(n, 74, 2),
+        confidence=present.astype(np.float32),
+        lips_visible=present.astype(np.float32),
+        scene=np.array([scene for _, _, scene in places], np.int32),
+    )
+
+
+def seen(clip: FaceTrack) -> list[int]:
+    return np.flatnonzero(one_face_per_scene(clip).present).tolist()
+
+
+def test_one_face_stays_as_it_is() -> None:
+    clip = track((10, 300, 100, 0))
+    assert one_face_per_scene(clip) is clip
+
+
+def test_clip_without_faces_or_frames_stays_as_it_is() -> None:
+    assert seen(track((5, None, 100, 0))) == []
+    empty = FaceTrack.without_face(np.empty(0))
+    assert one_face_per_scene(empty) is empty
+
+
+def test_face_that_is_suddenly_elsewhere_is_taken_out() -> None:
+    result = one_face_per_scene(track((10, 300, 100, 0), (4, 700, 100, 0)))
+    assert np.flatnonzero(result.present).tolist() == list(range(10))
+    assert np.isnan(result.points[10:]).all()
+    assert (result.lips_visible[10:] == 0).all()
+
+
+def test_longer_seen_person_stays_even_when_second() -> None:
+    assert seen(track((4, 300, 100, 0), (10, 700, 100, 0))) == list(range(4, 14))
+
+
+def test_larger_person_counts_for_more() -> None:
+    assert seen(track((10, 300, 50, 0), (6, 700, 200, 0))) == list(range(10, 16))
+
+
+def test_person_who_comes_back_is_the_same_person() -> None:
+    clip = track((6, 300, 100, 0), (8, 900, 100, 0), (6, 310, 100, 0))
+    assert seen(clip) == [*range(6), *range(14, 20)]
+
+
+def test_person_who_walked_while_unseen_is_the_same_person() -> None:
+    assert len(seen(track((10, 300, 100, 0), (25, None, 100, 0), (10, 800, 100, 0)))) == 20
+
+
+def test_quick_walk_between_two_frames_stays() -> None:
+    assert len(seen(track((10, 300, 100, 0), (10, 380, 100, 0)))) == 20
+
+
+def test_each_scene_keeps_its_own_person() -> None:
+    assert len(seen(track((10, 300, 100, 0), (3, 900, 60, 1), (5, 100, 200, 2)))) == 18
+
+
+def test_face_of_quite_another_size_is_somebody_else() -> None:
+    assert seen(track((10, 300, 100, 0), (5, 300, 30, 0))) == list(range(10))
+
+
+def test_original_is_not_changed() -> None:
+    clip = track((10, 300, 100, 0), (4, 700, 100, 0))
+    one_face_per_scene(clip)
+    assert clip.confidence.sum() == pytest.approx(14)

@@ -1,0 +1,54 @@
+"""The gate that shuts the mouth in pauses."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heygemd.render.speech.activity import voice_gate
+
+
+def gate(*parts: tuple[float, float]) -> np.ndarray:
+    """Gate at 50 Hz of (seconds, probability of speech) parts."""
+    return voice_gate(np.concatenate([np.full(round(s * 50), p) for s, p in parts]), rate_hz=50)
+
+
+def test_speech_is_open_and_silence_shut() -> None:
+    result = gate((1, 0.1), (1, 0.9), (1, 0.1))
+    assert result[60:90] == pytest.approx(1)
+    assert result[:40] == pytest.approx(0)
+    assert result[112:] == pytest.approx(0)
+
+
+def test_gate_opens_before_and_closes_after_the_voice() -> None:
+    result = gate((1, 0), (1, 1), (1, 0))
+    assert 0 < result[47] < 1
+    assert 0 < result[106] < 1
+    assert (np.diff(result[:75]) >= -1e-6).all()
+
+
+def test_short_gap_between_words_stays_open() -> None:
+    assert gate((1, 1), (0.4, 0), (1, 1)) == pytest.approx(1)
+
+
+def test_real_pause_shuts() -> None:
+    assert gate((1, 1), (0.8, 0), (1, 1)).min() == pytest.approx(0)
+
+
+def test_short_gap_at_the_end_is_no_gap_between_words() -> None:
+    assert gate((1, 1), (0.4, 0))[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_click_does_not_open() -> None:
+    assert gate((1, 0), (0.06, 1), (1, 0)) == pytest.approx(0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=200))
+def test_gate_has_the_length_of_its_input_and_stays_in_range(speech: list[float]) -> None:
+    given_speech = np.array(speech)
+    result = voice_gate(given_speech, rate_hz=50)
+    assert result.shape == (len(speech),)
+    assert result.dtype == np.float32
+    assert (result >= -1e-6).all()
+    assert (result <= 1 + 1e-6).all()
+    assert given_speech.tolist() == speech

@@ -1,0 +1,348 @@
+"""The engine paints the mouth of usable frames and nothing else, in any grouping of frames."""
+
+import dataclasses
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from heygemd.errors import InputError
+from heygemd.jobs.job import LengthPolicy, RenderOptions, SilenceRule, VideoInfo
+from heygemd.planning.timeline import plan_timeline
+from heygemd.render.colour import coding_of
+from heygemd.render.engine import Clip
+from heygemd.render.faces.facemodel import load_face_model
+from heygemd.render.faces.topology import MESH_INDEXES
+from heygemd.render.faces.track import FaceTrack
+from heygemd.render.speech.mouth import MouthTracks
+from heygemd.render.wav2lip.engine import Wav2Lip, Wav2LipPerformance, perform
+from heygemd.render.wav2lip.generator import EchoPainter, Generator, fastest_dtype
+from heygemd.render.wav2lip.mel import SILENCE
+from heygemd.render.wav2lip.network import Wav2LipNetwork
+from heygemd.render.wav2lip.paste import cut_face, window
+from heygemd.render.wav2lip.untrained import save_published, untrained_network
+
+WIDTH, HEIGHT, FPS = 320, 288, Fraction(25)
+Planes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+def picture(seed: int = 0) -> Planes:
+    """A smooth, coloured picture: uint8[height * 3 // 2, width]."""
+    rng = np.random.default_rng(seed)
+    small = rng.uniform(60, 190, (9, 10, 3)).astype(np.float32)
+    bgr = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.cvtColor(np.clip(bgr, 0, 255).astype(np.uint8), cv2.COLOR_BGR2YUV_I420), np.uint8)
+
+
+def track(frames: int, eyes_px: float = 90) -> FaceTrack:
+    mean = load_face_model().mean_face[list(MESH_INDEXES), :2] * eyes_px
+    points = np.stack([mean + np.array([160 + 0.3 * i, 130]) for i in range(frames)]).astype(np.float32)
+    return FaceTrack(
+        pts_s=np.arange(frames) / 25,
+        points=points,
+        confidence=np.ones(frames, np.float32),
+        lips_visible=np.ones(frames, np.float32),
+        scene=np.zeros(frames, np.int32),
+    )
+
+
+def clip_of(frames: int, *, track_of: FaceTrack | None = None, spoken: Floats | None = None, **options: object) -> Clip:
+    sound_s = Fraction(frames, 25) if spoken is None else Fraction(len(spoken), 50)
+    chosen = RenderOptions(**options)  # type: ignore[arg-type]
+    timeline = plan_timeline(fps=FPS, tick_count=frames, sound_s=sound_s, policy=chosen.length)
+    tracks = {field.name: np.zeros(int(sound_s * 50) + 1, np.float32) for field in dataclasses.fields(MouthTracks)}
+    tracks["gate"] = np.ones(int(sound_s * 50) + 1, np.float32) if spoken is None else spoken
+    mel = np.random.default_rng(1).uniform(-4, 4, (max(16, int(sound_s * 80) + 1), 80)).astype(np.float32)
+    return Clip(
+        timeline=timeline,
+        source_frames=np.array([timeline.tick_of(i) for i in range(timeline.frame_count)], np.int32),
+        track=track_of or track(frames),
+        speech={"mel": mel, **{f"mouth.{name}": values for name, values in tracks.items()}},
+        video=VideoInfo(
+            demuxer="mov", codec="h264", stream=0, fps=FPS, frame_count=frames, width_px=WIDTH, height_px=HEIGHT
+        ),
+        options=chosen,
+    )
+
+
+class NegativePainter(EchoPainter):
+    """Paints the negative, with the network's contract that the upper half may change too."""
+
+    def paint(self, windows: Floats, faces: Floats, *, batch_frames: int) -> Floats:
+        return 255 - faces
+
+
+class BrighterPainter(EchoPainter):
+    def paint(self, windows: Floats, faces: Floats, *, batch_frames: int) -> Floats:
+        return faces + np.float32([12, 9, 15])
+
+
+class Listener(EchoPainter):
+    """Remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.windows: list[Floats] = []
+        self.faces: list[Floats] = []
+        self.batches: list[int] = []
+
+    def paint(self, windows: Floats, faces: Floats, *, batch_frames: int) -> Floats:
+        self.windows += list(windows)
+        self.faces += list(faces)
+        self.batches.append(batch_frames)
+        return faces
+
+
+def luma(planes: Planes) -> NDArray[np.int16]:
+    return planes[:HEIGHT].astype(np.int16)
+
+
+def test_network_that_changes_nothing_leaves_the_picture_as_it_is() -> None:
+    before = picture()
+    after = before.copy()
+    assert perform(clip_of(3), EchoPainter()).render(0, [after]) == [True]
+    assert np.abs(after.astype(np.int16) - before).max() <= 2
+
+
+def test_only_the_lower_face_is_ever_written() -> None:
+    film = perform(clip_of(3), NegativePainter())
+    before = picture()
+    after = before.copy()
+    film.render(1, [after])
+    changed = np.argwhere(luma(after) != luma(before))
+    left, top, right, bottom = film.crops.boxes[1]
+    assert len(changed) > 2000
+    assert changed[:, 0].min() >= (top + bottom) / 2
+    assert changed[:, 0].max() <= bottom
+    assert changed[:, 1].min() >= left
+    assert changed[:, 1].max() <= right
+    chroma_before, chroma_after = (planes[HEIGHT:].reshape(2, HEIGHT // 2, WIDTH // 2) for planes in (before, after))
+    chroma = np.argwhere(chroma_before != chroma_after)
+    assert chroma[:, 1].min() * 2 >= (top + bottom) / 2 - 2
+    assert chroma[:, 1].max() * 2 <= bottom + 1
+    x, y = film.crops.jaws[1].mean(axis=0).astype(int)
+    mouth = np.s_[y : y + 20, x - 10 : x + 10]
+    assert np.abs(luma(after)[mouth] - luma(before)[mouth]).mean() > 10
+
+
+def test_another_tone_of_the_painted_skin_is_matched() -> None:
+    before = picture()
+    after = before.copy()
+    perform(clip_of(3), BrighterPainter()).render(0, [after])
+    assert np.abs(luma(after) - luma(before)).max() <= 3
+
+
+def test_crop_is_what_cutting_and_bilinear_resizing_would_give() -> None:
+    planes = picture()
+    tags = VideoInfo(
+        demuxer="mov", codec="h264", stream=0, fps=FPS, frame_count=1, width_px=WIDTH, height_px=HEIGHT
+    ).colour
+    coding = coding_of(tags, width_px=WIDTH, height_px=HEIGHT)
+    place = window(np.array([59.5, 39.5, 209.5, 239.5]), width_px=WIDTH, height_px=HEIGHT)
+    assert place is not None
+    bgr = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
+    expected = cv2.resize(bgr[40:240, 60:210], (96, 96), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(cut_face(planes, place, coding) - expected).mean() < 1.0
+
+
+def test_faces_are_given_as_bgr() -> None:
+    blue = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    blue[:, :, 0] = 200
+    listener = Listener()
+    perform(clip_of(1), listener).render(0, [cv2.cvtColor(blue, cv2.COLOR_BGR2YUV_I420)])
+    assert listener.faces[0].shape == (96, 96, 3)
+    np.testing.assert_allclose(listener.faces[0].mean(axis=(0, 1)), [200, 0, 0], atol=3)
+
+
+def test_every_frame_hears_its_own_window() -> None:
+    clip, listener = clip_of(10), Listener()
+    perform(clip, listener).render(2, [picture(), picture()])
+    for heard, first in zip(listener.windows, (6, 9), strict=True):
+        np.testing.assert_allclose(heard, clip.speech["mel"][first : first + 16], atol=1e-6)
+
+
+def test_offset_moves_the_windows() -> None:
+    clip, listener = clip_of(10, audio_offset_ms=40), Listener()
+    perform(clip, listener).render(2, [picture()])
+    np.testing.assert_allclose(listener.windows[0], clip.speech["mel"][3:19], atol=1e-6)
+
+
+def test_what_is_not_speech_is_heard_as_silence() -> None:
+    spoken = np.ones(101, np.float32)
+    spoken[50:] = 0
+    listener = Listener()
+    film = perform(clip_of(50, spoken=spoken), listener)
+    assert film.render(0, [picture() for _ in range(50)]) == [True] * 50
+    assert (listener.windows[40] == SILENCE).all()
+    assert listener.windows[10].std() > 1
+
+
+def test_source_mouth_is_followed_in_silence_when_asked() -> None:
+    spoken = np.ones(101, np.float32)
+    spoken[50:] = 0
+    film = perform(clip_of(50, spoken=spoken, silence=SilenceRule.SOURCE), NegativePainter())
+    before = picture()
+    speaking, silent = before.copy(), before.copy()
+    assert film.render(10, [speaking]) == [True]
+    assert film.render(40, [silent]) == [False]
+    assert (speaking != before).any()
+    assert (silent == before).all()
+
+
+def test_picture_that_outlasts_the_sound_goes_on_with_a_closed_mouth() -> None:
+    clip, listener = clip_of(100, spoken=np.ones(51, np.float32), length=LengthPolicy.KEEP_VIDEO), Listener()
+    assert clip.timeline.frame_count == 100
+    perform(clip, listener).render(60, [picture()])
+    assert (listener.windows[0] == SILENCE).all()
+
+
+def absent(frames: int, gone: range) -> FaceTrack:
+    whole = track(frames)
+    confidence, points = whole.confidence.copy(), whole.points.copy()
+    confidence[gone.start : gone.stop] = 0
+    points[gone.start : gone.stop] = np.nan
+    return dataclasses.replace(whole, confidence=confidence, points=points)
+
+
+def test_frames_without_a_face_pass_untouched_and_their_neighbours_fade() -> None:
+    film = perform(clip_of(12, track_of=absent(12, range(6, 8))), NegativePainter())
+    before = picture()
+    frames = [before.copy() for _ in range(12)]
+    assert film.render(0, frames) == [True] * 6 + [False] * 2 + [True] * 4
+    change = [float(np.abs(luma(frame) - luma(before)).mean()) for frame in frames]
+    assert change[6] == change[7] == 0
+    assert change[2] > change[3] > change[4] > change[5] > 0
+    assert 0 < change[8] < change[9] < change[10] < change[11]
+
+
+def test_film_without_any_usable_face_is_refused() -> None:
+    with pytest.raises(InputError) as refused:
+        perform(clip_of(5, track_of=absent(5, range(5))), EchoPainter())
+    assert refused.value.code == "E131"
+
+
+def test_faces_are_cut_from_their_own_source_frames_in_ping_pong() -> None:
+    clip = clip_of(5, spoken=np.ones(17, np.float32))
+    assert clip.source_frames.tolist() == [0, 1, 2, 3, 4, 3, 2, 1, 0]
+    film = perform(clip, NegativePainter())
+    first, again = picture(), picture()
+    film.render(3, [first])
+    film.render(5, [again])
+    assert (first == again).all()
+
+
+def groups(film: Wav2LipPerformance, sizes: list[int]) -> list[Planes]:
+    frames = [picture(i) for i in range(sum(sizes))]
+    start = 0
+    for size in sizes:
+        film.render(start, frames[start : start + size])
+        start += size
+    return frames
+
+
+@pytest.fixture(scope="module")
+def network() -> Wav2LipNetwork:
+    return untrained_network()
+
+
+def test_grouping_of_frames_does_not_change_a_byte_outside_the_network() -> None:
+    film = perform(clip_of(6), NegativePainter())
+    for one, other in zip(groups(film, [6]), groups(film, [1, 3, 2]), strict=True):
+        assert (one == other).all()
+
+
+def test_grouping_of_frames_does_not_change_what_the_network_paints(network: Wav2LipNetwork) -> None:
+    film = perform(clip_of(6, track_of=absent(6, range(2, 3))), Generator(network, "cpu"))
+    for one, other in zip(groups(film, [6]), groups(film, [1, 3, 2]), strict=True):
+        assert np.abs(one.astype(np.int16) - other).max() <= 2
+
+
+def direct(network: Wav2LipNetwork, windows: Floats, faces: Floats) -> Floats:
+    """Call the network as the reference does."""
+    whole = torch.from_numpy(faces / 255).permute(0, 3, 1, 2)
+    masked = whole.clone()
+    masked[:, :, 48:] = 0
+    mel = torch.from_numpy(windows.transpose(0, 2, 1)[:, None].copy())
+    with torch.inference_mode():
+        painted = network(mel, torch.cat((masked, whole), dim=1))
+    return np.asarray(painted.permute(0, 2, 3, 1).numpy() * 255, np.float32)
+
+
+def some_input(count: int) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(2)
+    windows = rng.uniform(-4, 0, (count, 16, 80)).astype(np.float32)
+    return windows, rng.uniform(0, 255, (count, 96, 96, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_generator_gives_what_the_plain_network_gives(
+    network: Wav2LipNetwork, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if exact:
+        monkeypatch.setattr("heygemd.render.wav2lip.generator.fastest_dtype", lambda device: torch.float32)
+    windows, faces = some_input(3)
+    painted = Generator(network, "cpu").paint(windows, faces, batch_frames=2)
+    difference = np.abs(painted - direct(network, windows, faces))
+    assert painted.shape == faces.shape
+    assert difference.max() < 0.05 if exact else difference.mean() < 3
+
+
+@pytest.mark.gpu
+def test_graphics_card_paints_what_the_processor_paints(network: Wav2LipNetwork) -> None:
+    windows, faces = some_input(5)
+    painted = Generator(network, "cuda").paint(windows, faces, batch_frames=4)
+    assert np.abs(painted - direct(network, windows, faces)).mean() < 1
+
+
+def test_nothing_is_painted_for_no_face(network: Wav2LipNetwork) -> None:
+    windows, faces = some_input(1)
+    assert Generator(network, "cpu").paint(windows[:0], faces[:0], batch_frames=4).shape == (0, 96, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 sse\n", torch.bfloat16),
+        ("flags\t\t: fpu amx_bf16 amx_tile\n", torch.bfloat16),
+        ("Features\t: fp asimd bf16 i8mm\n", torch.bfloat16),
+        ("flags\t\t: fpu avx2 avx512f\n", torch.float32),
+        ("model name\t: avx512_bf16 in name only\n", torch.float32),
+        (None, torch.float32),
+    ],
+)
+def test_half_precision_is_used_where_the_processor_has_it(
+    text: str | None, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text, encoding="ascii")
+    monkeypatch.setattr("heygemd.render.wav2lip.generator.CPU_INFO", tmp_path / "cpuinfo")
+    assert fastest_dtype(torch.device("cpu")) == dtype
+    assert fastest_dtype(torch.device("cuda")) == torch.float16
+
+
+@pytest.fixture
+def weights(network: Wav2LipNetwork, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "wav2lip_gan.pth"
+    save_published(network.state_dict(), path)
+    yield path
+    path.unlink()
+
+
+def test_whole_engine_renders_from_a_published_file(weights: Path) -> None:
+    engine = Wav2Lip(weights, device="cpu")
+    assert (engine.name, engine.needs_face) == ("wav2lip", True)
+    time_s = np.arange(16_000) / 16_000
+    sound = (0.2 * np.sin(2 * np.pi * 150 * time_s) * np.sin(2 * np.pi * 4 * time_s)).astype(np.float32)
+    speech = engine.listen(sound)
+    assert speech["mel"].shape == (81, 80)
+    assert {values.dtype for values in speech.values()} == {np.dtype(np.float32)}
+    clip = dataclasses.replace(clip_of(25), speech=speech)
+    before = picture()
+    frames = [before.copy() for _ in range(2)]
+    assert engine.prepare(clip).render(5, frames) == [True, True]
+    assert all((frame != before).any() for frame in frames)

@@ -1,0 +1,137 @@
+"""A small house: a real store, real work directories, fake workers, and clocks that stand until they are moved."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from heygemd.errors import SetupError
+from heygemd.jobs.job import AudioInfo, EngineName, InputFile, Job, MediaInfo, RenderOptions, VideoInfo
+from heygemd.jobs.states import JobState
+from heygemd.jobs.store import JobStore
+from heygemd.planning.plan import EngineChoice, Task
+from heygemd.scheduler.devices import Device
+from heygemd.scheduler.fake_workers import FakeWorkers
+from heygemd.scheduler.scheduler import FilmReady, JobFailed, Scheduler
+from heygemd.settings import Limits, RenderSettings
+
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+CPU = Device(index=0, name="CPU", kind="cpu", total_bytes=8 << 30, free_bytes=4 << 30)
+GPUS = tuple(Device(index=n, name="GPU", kind="cuda", total_bytes=8 << 30, free_bytes=8 << 30) for n in range(2))
+
+
+@dataclass
+class Clocks:
+    """Monotonic seconds and the time of day; both stand until they are moved."""
+
+    now_s: float = 1000.0
+    wall: datetime = MIDNIGHT
+
+    def pass_time(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.wall += timedelta(seconds=seconds)
+
+
+def a_job(number: int = 1, *, film_s: int = 3, **changes: object) -> Job:
+    """A pair whose film is `film_s` seconds at 10 fps; job 1 was queued before job 2."""
+    media = MediaInfo(
+        video=VideoInfo(
+            demuxer="mov", codec="h264", stream=0, fps=Fraction(10), frame_count=20, width_px=64, height_px=48
+        ),
+        audio=AudioInfo(
+            demuxer="wav", codec="pcm_s16le", stream=0, rate_hz=16000, channels=1, sample_count=16000 * film_s
+        ),
+    )
+    queued_at = MIDNIGHT - timedelta(hours=1) + timedelta(seconds=number)
+    job = Job(
+        id=f"20260101T000000{number:03d}-abcdefghij",
+        root="r",
+        name=f"film{number}",
+        folder="",
+        state=JobState.QUEUED,
+        video=InputFile(name="v.mp4", path=Path(f"/in/{number}/v.mp4"), size_bytes=1, sha256="a" * 64),
+        audio=InputFile(name="a.wav", path=Path(f"/in/{number}/a.wav"), size_bytes=1, sha256="b" * 64),
+        options=RenderOptions(engine=EngineName.PASSTHROUGH),
+        media=media,
+        claim_dir=None,
+        queued_at=queued_at,
+        not_before=queued_at,
+    )
+    return replace(job, **changes)  # type: ignore[arg-type]
+
+
+def choose_engine(name: EngineName) -> EngineChoice:
+    """An installation without weights for wav2lip."""
+    if name is EngineName.WAV2LIP:
+        raise SetupError("E402", "no weights")
+    return EngineChoice(name=EngineName.ATLAS if name is EngineName.AUTO else name)
+
+
+@dataclass
+class House:
+    """A scheduler with everything around it; films are cut into segments of one second (10 frames)."""
+
+    state_dir: Path
+    store: JobStore
+    pool: FakeWorkers = field(default_factory=FakeWorkers)
+    devices: tuple[Device, ...] = (CPU,)
+    clocks: Clocks = field(default_factory=Clocks)
+    settings: RenderSettings = field(default_factory=lambda: RenderSettings(segment_s=1.0, silence_limit_s=60.0))
+    choose: Callable[[EngineName], EngineChoice] = choose_engine
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Lose all memory, as after a crash of the daemon; the workers die with it."""
+        self.pool.close()
+        self.store.recover(self.clocks.wall)
+        self.scheduler = self.open()
+
+    def open(self) -> Scheduler:
+        return Scheduler(
+            self.store, self.pool, self.devices, self.settings, Limits(), self.state_dir,
+            self.choose, lambda: self.clocks.now_s, lambda: self.clocks.wall,
+        )  # fmt: skip
+
+    def add(self, *jobs: Job) -> None:
+        for job in jobs:
+            assert self.store.add(job)
+
+    def tick(self, times: int = 1, pause_s: float = 0.0) -> list[FilmReady | JobFailed]:
+        outcomes = []
+        for _ in range(times):
+            outcomes += self.scheduler.tick()
+            self.clocks.pass_time(pause_s)
+        return outcomes
+
+    def close(self, outcome: FilmReady | JobFailed) -> None:
+        """Do what the daemon does with an outcome."""
+        to = JobState.DONE if isinstance(outcome, FilmReady) else JobState.FAILED
+        code = None if isinstance(outcome, FilmReady) else outcome.code
+        self.store.move(outcome.job_id, to, at=self.clocks.wall, error_code=code)
+
+    def state(self, job: Job) -> JobState:
+        return self.job(job).state
+
+    def job(self, job: Job) -> Job:
+        found = self.store.get(job.id)
+        assert found is not None
+        return found
+
+    @property
+    def sent(self) -> list[Task]:
+        return [task for _, task in self.pool.sent]
+
+    def segments_sent(self) -> list[int]:
+        return [task.segment.index for task in self.sent if task.segment]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    (tmp_path / "state").mkdir()
+    with JobStore(tmp_path / "jobs.sqlite") as store:
+        yield House(tmp_path / "state", store)

@@ -1,0 +1,185 @@
+"""The catalogue tells the truth about what ships, and finds what users bring."""
+
+import hashlib
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+import structlog
+
+from heygemd import catalogue
+from heygemd.catalogue import LEAST_WEIGHTS_BYTES, choose_engine, find_weights, models
+from heygemd.errors import SetupError
+from heygemd.jobs.job import EngineName
+
+PACKAGE = Path(catalogue.__file__).parent
+SIZE_BYTES = LEAST_WEIGHTS_BYTES + 5
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen_before() -> None:
+    catalogue._identify.cache_clear()
+
+
+def bring(path: Path, content: bytes = b"weights", size_bytes: int = SIZE_BYTES) -> str:
+    """Put a sparse file of plausible size there; returns its sha256."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.truncate(size_bytes)
+    return hashlib.sha256(content + bytes(size_bytes - len(content))).hexdigest()
+
+
+def events(captured: list[structlog.typing.EventDict]) -> list[str]:
+    return [entry["event"] for entry in captured]
+
+
+def test_every_model_has_a_name_of_its_own_a_licence_and_a_source() -> None:
+    assert len({model.name for model in models()}) == len(models()) >= 4
+    for model in models():
+        assert model.licence
+        assert model.source.endswith(".")
+        assert model.sha256 is None or len(bytes.fromhex(model.sha256)) == 32
+
+
+def test_published_generator_is_listed_with_its_hash() -> None:
+    model = next(model for model in models() if model.file == "wav2lip_gan.pth")
+    assert model.size_bytes == 435_801_865
+    assert model.sha256 == "ca9ab7b7b812c0e80a6e70a5977c545a1e8a365a6c49d5e533023c034d7ac3d8"
+    assert not model.commercial_use
+    assert not model.shipped
+
+
+def test_shipped_files_are_exactly_those_listed() -> None:
+    shipped = {model.file: model for model in models() if model.shipped}
+    found = {str(path.relative_to(PACKAGE)): path for folder in PACKAGE.rglob("weights") for path in folder.iterdir()}
+    assert shipped.keys() == found.keys()
+    for name, path in found.items():
+        content = path.read_bytes()
+        assert shipped[name].size_bytes == len(content)
+        assert shipped[name].sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_catalogue_is_also_seen_in_the_models_folder() -> None:
+    there = PACKAGE.parent / "models" / "catalog.toml"
+    assert tomllib.loads(there.read_text(encoding="utf-8")) == tomllib.loads(
+        catalogue.CATALOGUE_FILE.read_text(encoding="utf-8")
+    )
+
+
+def test_folder_without_weights_gives_none(tmp_path: Path) -> None:
+    assert find_weights(tmp_path) is None
+    assert find_weights(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize("name", ["wav2lip_gan.pth", "wav2lip.pth", "wav2lip_gan.safetensors", "wav2lip.safetensors"])
+def test_weights_are_found_by_their_catalogued_names(tmp_path: Path, name: str) -> None:
+    sha256 = bring(tmp_path / name)
+    found = find_weights(tmp_path)
+    assert found is not None
+    assert (found.path, found.sha256, found.size_bytes) == (tmp_path / name, sha256, SIZE_BYTES)
+    assert found.model.file == name
+    assert not found.is_listed
+
+
+def test_other_names_are_not_taken(tmp_path: Path) -> None:
+    bring(tmp_path / "something.pth")
+    assert find_weights(tmp_path) is None
+
+
+def test_gan_weights_come_first(tmp_path: Path) -> None:
+    bring(tmp_path / "wav2lip.pth")
+    bring(tmp_path / "wav2lip_gan.pth")
+    found = find_weights(tmp_path)
+    assert found is not None
+    assert found.path.name == "wav2lip_gan.pth"
+
+
+def test_weights_of_unknown_hash_are_taken_with_one_warning(tmp_path: Path) -> None:
+    bring(tmp_path / "wav2lip_gan.pth")
+    with structlog.testing.capture_logs() as captured:
+        assert find_weights(tmp_path) == find_weights(tmp_path)
+    assert events(captured) == ["catalogue.weights_unlisted"]
+    assert captured[0]["log_level"] == "warning"
+
+
+def test_file_is_read_again_only_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "wav2lip_gan.pth"
+    bring(path)
+    reads = []
+    real = catalogue._sha256
+    monkeypatch.setattr(catalogue, "_sha256", lambda path: reads.append(path) or real(path))
+    first = find_weights(tmp_path)
+    find_weights(tmp_path)
+    assert len(reads) == 1
+    changed = bring(path, b"other")
+    os.utime(path, ns=(1, 1))
+    second = find_weights(tmp_path)
+    assert len(reads) == 2
+    assert first is not None
+    assert second is not None
+    assert second.sha256 == changed != first.sha256
+
+
+def test_error_page_instead_of_weights_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "wav2lip_gan.pth").write_bytes(b"<html>")
+    with structlog.testing.capture_logs() as captured:
+        assert find_weights(tmp_path) is None
+    assert events(captured) == ["catalogue.weights_skipped"]
+    bring(tmp_path / "wav2lip.pth")
+    found = find_weights(tmp_path)
+    assert found is not None
+    assert found.path.name == "wav2lip.pth"
+
+
+def test_what_is_no_regular_file_is_passed_over_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "wav2lip_gan.pth")
+    (tmp_path / "wav2lip.pth").mkdir()
+    (tmp_path / "wav2lip.safetensors").symlink_to(tmp_path / "nowhere")
+    assert find_weights(tmp_path) is None
+    assert choose_engine(EngineName.AUTO, tmp_path).name is EngineName.ATLAS
+
+
+def test_fifo_is_never_opened_blocking(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="not a regular file"):
+        catalogue._sha256(tmp_path / "fifo")
+
+
+def test_link_to_weights_is_followed(tmp_path: Path) -> None:
+    bring(tmp_path / "elsewhere.bin")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "wav2lip_gan.pth").symlink_to(tmp_path / "elsewhere.bin")
+    assert find_weights(tmp_path / "models") is not None
+
+
+def test_auto_is_wav2lip_with_weights_and_atlas_without(tmp_path: Path) -> None:
+    without = choose_engine(EngineName.AUTO, tmp_path)
+    assert (without.name, without.weights, without.weights_sha256) == (EngineName.ATLAS, None, None)
+    sha256 = bring(tmp_path / "wav2lip.pth")
+    chosen = choose_engine(EngineName.AUTO, tmp_path)
+    assert (chosen.name, chosen.weights, chosen.weights_sha256) == (
+        EngineName.WAV2LIP,
+        tmp_path / "wav2lip.pth",
+        sha256,
+    )
+
+
+def test_weights_path_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(tmp_path / "wav2lip.pth")
+    monkeypatch.chdir(tmp_path)
+    assert choose_engine(EngineName.AUTO, Path()).weights == tmp_path / "wav2lip.pth"
+
+
+@pytest.mark.parametrize("wanted", [EngineName.ATLAS, EngineName.PASSTHROUGH])
+def test_named_engines_are_given_whatever_lies_there(wanted: EngineName, tmp_path: Path) -> None:
+    bring(tmp_path / "wav2lip_gan.pth")
+    chosen = choose_engine(wanted, tmp_path)
+    assert (chosen.name, chosen.weights) == (wanted, None)
+
+
+def test_wav2lip_without_weights_is_refused_with_the_names_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(SetupError) as refused:
+        choose_engine(EngineName.WAV2LIP, tmp_path)
+    assert refused.value.code == "E402"
+    assert "wav2lip_gan.pth" in refused.value.message
