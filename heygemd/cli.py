@@ -88,6 +88,8 @@ def run(
             raise SetupError("E401", "no root is configured: give --root DIR, or roots = [...] in the configuration")
         with open_daemon(settings) as daemon:
             watched = until_idle and err.is_terminal
+            if watched:  # log lines would tear the bars apart
+                _log(settings, level="warning")
             failed = _run_with_bars(daemon) if watched else daemon.run(until_idle=until_idle)
     raise typer.Exit(EXIT_JOB_FAILED if until_idle and failed else 0)
 

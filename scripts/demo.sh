@@ -8,6 +8,8 @@ cd -P "$(dirname "$0")/.."
 bin=$PWD/.venv/bin
 root=$PWD/demo/root
 export HEYGEMD_STATE_DIR=$PWD/demo/state
+# A terminal shows a bar for each film, which log lines would tear; elsewhere the log is the progress.
+if [[ -t 2 ]]; then export HEYGEMD_LOG_LEVEL=${HEYGEMD_LOG_LEVEL:-warning}; fi
 
 say() { printf 'demo: %s\n' "$*"; }
 

@@ -31,7 +31,7 @@ from heygemd.log import LogChoice
 from heygemd.media.ffmpeg import require_tools
 from heygemd.outbox.originals import sweep_parts
 from heygemd.outbox.status import Snapshot
-from heygemd.scheduler.scheduler import FilmReady, JobFailed, Scheduler
+from heygemd.scheduler.scheduler import FilmReady, Outcome, Scheduler
 from heygemd.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -57,6 +57,7 @@ class Daemon:
         self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.desks = [FrontDesk(root, settings, nursery, self.wake) for root in roots]
         self._stop_signal: int | None = None
+        self._outcomes: list[Outcome] = []
         self.ended_counts = {JobState.DONE: 0, JobState.FAILED: 0}
 
     def wake(self) -> None:
@@ -87,12 +88,10 @@ class Daemon:
         now_s = time.monotonic()
         for desk in self.desks:
             self._receive(desk, desk.tick(now_s, self.snapshot))
-        for outcome in self.scheduler.tick():
-            if isinstance(outcome, FilmReady):
-                self.handover.film_ready(outcome)
-            elif isinstance(outcome, JobFailed):
-                self._count(JobState.FAILED)
-                self.handover.job_failed(outcome)
+        self._outcomes += self.scheduler.tick()
+        while self._outcomes:
+            self._end(self._outcomes[0])
+            self._outcomes.pop(0)  # only now: the scheduler reports each once, and a failed tick must not lose one
         for job_id in self.handover.tick():
             self._put_away(job_id)
 
@@ -123,20 +122,24 @@ class Daemon:
                     error_code=job.error_code,
                 )
                 if job.state is JobState.FAILED:
-                    self._count(JobState.FAILED)
+                    self.ended_counts[JobState.FAILED] += 1
                     self.handover.put_away(job)
         desk.stored += tuple(job.id for job in arrivals)
+
+    def _end(self, outcome: Outcome) -> None:
+        if isinstance(outcome, FilmReady):
+            self.handover.film_ready(outcome)
+        else:
+            self.handover.job_failed(outcome)
+            self.ended_counts[JobState.FAILED] += 1
 
     def _put_away(self, job_id: str) -> None:
         job = self.store.get(job_id)
         if job is not None and job.state is JobState.DONE:
-            self._count(JobState.DONE)
+            self.ended_counts[JobState.DONE] += 1
         self.scheduler.discard_work(job_id)
         for desk in self.desks:
             desk.refresh_status()
-
-    def _count(self, state: JobState) -> None:
-        self.ended_counts[state] += 1
 
     def _guarded_tick(self) -> None:
         try:

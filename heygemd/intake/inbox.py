@@ -250,7 +250,7 @@ class Inbox:
         ]
         waiting = self._room.seat(groups, now_s, self._wall())
         self._log_notices(waiting)
-        is_settling = bool(claims) or any(found.pair for found in groups) or self._is_settling()
+        is_settling = bool(claims) or self._has_ready() or self._is_settling()
         is_recent = self._changed_s is not None and now_s - self._changed_s < RECENT_S
         return Findings(
             arrivals=tuple(claim.record.job for claim in self._claims.open.values() if claim.record.job is not None),
@@ -259,6 +259,13 @@ class Inbox:
             busy=is_settling or is_recent,
             settling=is_settling,
             paused=self._trouble,
+        )
+
+    def _has_ready(self) -> bool:
+        """Tell whether a pair waits for nothing but its turn."""
+        return any(
+            found.pair is not None and (found.folder, found.pair.sound) not in self._unreadable
+            for found in self._sorted_files()
         )
 
     def _is_settling(self) -> bool:

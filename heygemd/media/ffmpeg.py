@@ -21,9 +21,9 @@ from typing import Any
 import ffmpeg
 
 from heygemd.errors import FaultError, HeygemdError, InputError, ResourceError, SetupError
+from heygemd.limits import Limits
 from heygemd.media.child import Child, Leash, Outcome, StalledError
 from heygemd.media.sniff import HEAD_BYTES, sniff
-from heygemd.settings import Limits
 
 Stream = Any
 """A node of ffmpeg-python's graph; the package has no types."""
@@ -38,6 +38,9 @@ PROTOCOLS = "file,pipe,fd"
 
 LOG_LEVEL = "repeat+level+error"
 """Every complaint on a line of its own, with its level: that makes errors countable."""
+
+TOO_LARGE = ("max_streams", "max pixel count", "Picture size", "Cannot allocate memory")
+"""What ffmpeg says when a file goes beyond its limits."""
 
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 DISK_BROKEN = ("Input/output error", "Read-only file system", "Stale file handle")
@@ -206,7 +209,7 @@ def start_probe(file: OpenFile, demuxer: str, limits: Limits, *questions: str) -
 
 def input_error(outcome: Outcome, what: str) -> HeygemdError:
     """Say what a failed decoder of a stranger's file means: too large (E105), out of reach (E201) or damaged (E110)."""
-    if any(outcome.says(text) for text in ("max_streams", "max pixel count", "Picture size", "Cannot allocate memory")):
+    if any(outcome.says(text) for text in TOO_LARGE):
         return InputError("E105", f"{what}: {outcome.reason}")
     if outcome.says("Stale file handle") or outcome.says("Input/output error"):
         return ResourceError("E201", f"{what}: {outcome.reason}")

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from heygemd.errors import FaultError, InputError
 from heygemd.jobs.job import VideoInfo
+from heygemd.limits import Limits
 from heygemd.media import ffmpeg, probe
 from heygemd.media.child import Leash, Outcome, StalledError
 from heygemd.media.parts import whole_file
 from heygemd.media.picture import FLICKS_PER_S, Picture, chain, pts_of
 from heygemd.media.rates import timescale
 from heygemd.media.runs import Run, runs_of
-from heygemd.settings import Limits
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,8 @@ INDEXED = ("mov", "matroska")
 """Containers whose index makes seeking exact."""
 
 UNSURE_LEAD_S = 5
-"""In all others seeking aims this much before the frame, so that the decoder has settled when it comes."""
+"""In all others seeking aims this much before the frame, so that the decoder has settled when it comes. So it does
+where the index led too far: frames that depend on the key frame before theirs (HEVC open GOP) are lost otherwise."""
 
 MISSING_SHARE = 0.1
 """A decoder that gives fewer of the frames that the packets promised makes the file damaged."""
@@ -84,6 +85,7 @@ class SourceVideo:
         self._picture: Picture | None = None
         self._origin: int | None = None
         self._may_seek = not info.is_still
+        self._lead_s = 0 if info.demuxer in INDEXED else UNSURE_LEAD_S
         self.errors = 0
         """Complaints of the decoder in the last complete `decode`."""
 
@@ -147,17 +149,16 @@ class SourceVideo:
     def _range(self, first: int, last: int, pts_s: NDArray[np.float64]) -> Iterator[tuple[int, Planes]]:
         """Frames `first..last` (inclusive), by seeking while that leads to the stamps of the table."""
         index = first
-        target = self._seek_target(first, pts_s)
-        if target is not None:
-            for frame in self._stream(from_flicks=target, count=last - first + 1):
+        while (target := self._seek_target(index, pts_s)) is not None:
+            for frame in self._stream(from_flicks=target, count=last - index + 1):
                 if not self._matches(frame, index, pts_s):
                     break
                 yield index, frame.planes
                 index += 1
             if index > last:
                 return
-            self._may_seek = False
-            log.warning("media.seek_missed", demuxer=self._info.demuxer, frame=index)
+            log.info("media.seek_missed", demuxer=self._info.demuxer, frame=index, lead_s=self._lead_s)
+            self._may_seek, self._lead_s = self._lead_s < UNSURE_LEAD_S, UNSURE_LEAD_S
         for frame in self._stream(skip_frames=index, count=last - index + 1):
             yield index, frame.planes
             index += 1
@@ -225,8 +226,7 @@ class SourceVideo:
         assert self._picture is not None
         options: dict[str, object] = {"copyts": None, "an": None, "sn": None, "dn": None}
         if from_flicks is not None:
-            lead_s = 0 if self._info.demuxer in INDEXED else UNSURE_LEAD_S
-            at_s = from_flicks / FLICKS_PER_S - lead_s
+            at_s = from_flicks / FLICKS_PER_S - self._lead_s
             if at_s > 0:
                 options |= {"ss": f"{at_s:.6f}", "seek_timestamp": 1, "noaccurate_seek": None}
         aim = None if from_flicks is None else from_flicks - SAME_FLICKS

@@ -15,13 +15,13 @@ import structlog
 
 from heygemd.errors import InputError
 from heygemd.jobs.job import AudioInfo, VideoInfo
+from heygemd.limits import Limits
 from heygemd.media import ffmpeg, refusals
 from heygemd.media.ffmpeg import OpenFile
 from heygemd.media.picture import Picture, picture_of, ratio, seconds
 from heygemd.media.rates import STILL_FPS, Clock, clock_of
 from heygemd.media.sniff import STILLS
 from heygemd.media.sound import SoundTrack, listen
-from heygemd.settings import Limits
 
 log = structlog.get_logger(__name__)
 
@@ -131,9 +131,10 @@ def describe(file: OpenFile, demuxer: str, limits: Limits) -> tuple[dict[str, An
 def look(file: OpenFile, demuxer: str, index: int, limits: Limits) -> Picture:
     """Decode the first frame of stream `index`: only that tells what a decoder really gives."""
     questions = ("-select_streams", str(index), "-read_intervals", "%+#8", "-show_entries")
-    answer, _ = _ask(file, demuxer, limits, *questions, PICTURE_ENTRIES)
+    answer, complaints = _ask(file, demuxer, limits, *questions, PICTURE_ENTRIES)
     if not answer.get("frames"):
-        raise InputError("E110", "no frame of the picture can be decoded")
+        code = "E105" if any(text in complaints for text in ffmpeg.TOO_LARGE) else "E110"
+        raise InputError(code, "the first frame of the picture cannot be decoded")
     picture = picture_of(answer["streams"][0], answer["frames"][0])
     refusals.refuse_size(picture.width_px, picture.height_px, limits)
     return picture

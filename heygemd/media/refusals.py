@@ -8,10 +8,10 @@ from fractions import Fraction
 from typing import Any
 
 from heygemd.errors import InputError
+from heygemd.limits import Limits
 from heygemd.media.picture import UNTOUCHED, Picture
 from heygemd.media.rates import Clock
 from heygemd.media.sniff import missing_bytes
-from heygemd.settings import Limits
 
 LONGEST_GAP_S = 300
 """Between two frames; no camera pauses that long, and a conversion to a constant rate must fill it."""

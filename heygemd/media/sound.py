@@ -8,10 +8,10 @@ from pathlib import Path
 import structlog
 
 from heygemd.jobs.job import AudioInfo
+from heygemd.limits import Limits
 from heygemd.media import ffmpeg
 from heygemd.media.ffmpeg import OpenFile
 from heygemd.media.parts import whole_file
-from heygemd.settings import Limits
 
 log = structlog.get_logger(__name__)
 

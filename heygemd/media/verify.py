@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from heygemd.errors import FaultError, InputError
+from heygemd.limits import Limits
 from heygemd.media import ffmpeg, probe
 from heygemd.media.ffmpeg import OpenFile
 from heygemd.media.picture import FLICKS_PER_S, pts_of, stamp
 from heygemd.media.sound import SoundTrack, listen
-from heygemd.settings import Limits
 
 CODEC_FRAME = {"mp3": 1152, "aac": 1024}
 """Samples by which a codec may round a sound up."""

@@ -111,7 +111,7 @@ class Report:
     touched_frames: int | None = None
     passed_frames: int | None = None
     wall_s: float
-    """From the start of the work (when that is not known: from the queue) to the end."""
+    """Time worked; when nobody measured it, from the start (not known either: from the queue) to the end."""
     stage_s: dict[str, float] = field(default_factory=dict)
     """Seconds by stage, summed over tasks and workers: may exceed `wall_s`."""
     realtime_factor: float | None = None
@@ -128,7 +128,7 @@ class Report:
     options: RenderOptions
     queued_at: str
     started_at: str | None = None
-    """When work on it began; None when nobody knows or it never did."""
+    """When work on it began; None when it never did, or nobody knows."""
     finished_at: str
     attempts: int = 0
     warnings: tuple[str, ...] = ()
@@ -148,16 +148,12 @@ class Report:
         started_at: datetime | None = None,
         wall_s: float | None = None,
     ) -> Self:
-        """Report a finished film. `facts.versions["engine"]` becomes `engine_version`.
-
-        `wall_s` should come from a monotonic clock; without it the two times are subtracted.
-        """
+        """Report a finished film. `facts.versions["engine"]` becomes `engine_version`."""
         facts, order = film.facts, film.plan.order
         worked_s = _worked_s(job, started_at, finished_at) if wall_s is None else wall_s
         return cls(
             **_of_job(job, finished_at=finished_at, started_at=started_at),
             state=JobState.DONE,
-            output=job.published_name,
             sha256=facts.sha256,
             size_bytes=facts.size_bytes,
             frames=facts.frame_count,
@@ -190,7 +186,6 @@ class Report:
         return cls(
             **_of_job(job, finished_at=finished_at, started_at=started_at),
             state=job.state,
-            output=job.published_name,
             wall_s=round(_worked_s(job, started_at, finished_at), 3),
             engine=job.options.engine,
             versions=_versions({}),
@@ -244,6 +239,7 @@ def _of_job(job: Job, *, finished_at: datetime, started_at: datetime | None) -> 
         "job": job.id,
         "name": job.name,
         "folder": job.folder,
+        "output": job.published_name,
         "inputs": Inputs(video=_input(job.video), audio=_input(job.audio)),
         "queued_at": iso(job.queued_at),
         "started_at": iso(started_at) if started_at else None,
@@ -258,15 +254,16 @@ def _input(file: InputFile) -> InputFacts:
 
 def _failure(job: Job, traceback: str) -> Failure | None:
     """Return what the job failed of; a code nobody knows becomes E500 and stays readable in the message."""
-    if job.error_code is None:
+    if job.state is not JobState.FAILED:
         return None
-    code = job.error_code if job.error_code in ADVICE else "E500"
+    told = job.error_code or "E500"
+    known = told if told in ADVICE else "E500"
     message = job.error_message or ""
     return Failure(
-        code=code,
-        title=ADVICE[code].title,
-        advice=ADVICE[code].todo,
-        message=message if code == job.error_code else f"{job.error_code}: {message}",
+        code=known,
+        title=ADVICE[known].title,
+        advice=ADVICE[known].todo,
+        message=message if told == known else f"{told}: {message}",
         traceback=traceback,
     )
 

@@ -135,7 +135,7 @@ def _grow(plane: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Bring chroma to luma resolution: linear, but every block keeps its mean, so that `_shrink` undoes it."""
     small = plane.astype(np.float32)
     size = (plane.shape[1] * 2, plane.shape[0] * 2)
-    large = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+    large = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR), np.float32)
     lost = small - _shrink(large)
     return np.asarray(large + cv2.resize(lost, size, interpolation=cv2.INTER_NEAREST), np.float32)
 

@@ -97,8 +97,8 @@ class FakeWorkers:
         self.act = act
         self.on_wait: Callable[[float], None] = lambda most_s: None
         """What happens instead of sleep."""
-        self.starts_dead = False
-        """New workers end before they are ready."""
+        self.first_words: Callable[[str], Event | Ended] = ready
+        """What a new worker says, given its device."""
         self.started: list[tuple[int, EngineChoice, str]] = []
         self.sent: list[tuple[int, Task]] = []
         self.killed: list[int] = []
@@ -111,7 +111,7 @@ class FakeWorkers:
         worker = len(self.started) + 1
         self.started.append((worker, engine, device))
         self.alive.add(worker)
-        self.say(worker, Ended(returncode=1) if self.starts_dead else ready(device))
+        self.say(worker, self.first_words(device))
         return worker
 
     def send(self, worker: int, task: Task) -> None:

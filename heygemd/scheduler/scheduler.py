@@ -61,6 +61,8 @@ class Scheduler:
         self._reported: dict[str, JobState] = {}
         """Jobs that are the daemon's now, with the state they had then."""
         self._rests = Rests(clock, wall)
+        self._waits: dict[str, str] = {}
+        """Why jobs got nothing at the latest tick."""
         self._outcomes: list[Outcome] = []
 
     def tick(self) -> tuple[Outcome, ...]:
@@ -139,10 +141,10 @@ class Scheduler:
     def _accept(self, work: Work, done: TaskDone) -> TaskFailed | None:
         """Believe the files, not the worker; returns a failure when they are not there."""
         event, task = done.event, done.task
+        work.device = done.device
+        work.look()
         if task.kind is not TaskKind.RENDER:
             work.workdir.note_took(task.kind, event.seconds, done.device)
-        work.device = done.device
-        work.progress = work.workdir.look(work.order)
         if work.still_needs(task):
             return _failed(task, done.worker, "E500", f"the {task.kind} task said done but left no file")
         work.rests = work.failed_starts = 0
@@ -202,8 +204,10 @@ class Scheduler:
         spots = len(self._devices) - len(self._crew.busy) - sum(len(fact.todo) for fact in facts)
         if spots > 0:
             facts += self._next_in_queue(spots)
-        for decision in policy.assign(facts, self._crew.facts(), self._devices, self._clock(), self._patience):
+        decisions = policy.assign(facts, self._crew.facts(), self._devices, self._clock(), self._patience)
+        for decision in decisions:
             self._carry_out(decision)
+        self._note_waits({d.job_id: d.reason for d in decisions if isinstance(d, policy.Wait)})
         for work in works:
             work.watch_pace(self._crew.at_work_on(work.job.id), self._clock())
 
@@ -239,7 +243,7 @@ class Scheduler:
         """Return the job's work if there is some for workers; a film that is there is reported instead."""
         if job.id in self._reported:
             return None
-        work = self._works.get(job.id) or self._take_up(job)
+        work = self._take_up(job)
         if work is None or work.progress.film is None:
             return work
         if job.state is JobState.QUEUED:
@@ -249,7 +253,13 @@ class Scheduler:
 
     def _take_up(self, job: Job) -> Work | None:
         """Find out from the job's files how far it is; a job that cannot be begun is reported or rests."""
+        work = self._works.get(job.id)
+        if work is not None and not work.is_stale:
+            return work
         try:
+            if work is not None:
+                work.look()
+                return work
             work = take_up(job, self._state_dir, self._settings, self._limits, self._choose_engine)
         except (InputError, SetupError) as error:
             self._report_failure(job, JobFailed(job_id=job.id, code=error.code, message=error.message))
@@ -279,9 +289,15 @@ class Scheduler:
             case policy.GiveUp():
                 self._give_up(decision)
             case policy.Wait():
-                log.debug("job.waits", job_id=decision.job_id, reason=decision.reason)
+                pass  # noted once, when the reason changes
             case policy.Retry():
                 raise AssertionError("nothing has failed here")
+
+    def _note_waits(self, waits: dict[str, str]) -> None:
+        for job_id, reason in waits.items():
+            if self._waits.get(job_id) != reason and not self._crew.at_work_on(job_id):
+                log.debug("job.waits", job_id=job_id, reason=reason)
+        self._waits = waits
 
     def _start(self, start: policy.Start) -> None:
         work = self._works.get(start.task.job_id)

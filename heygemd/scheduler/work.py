@@ -47,11 +47,19 @@ class Work:
     """Rests in a row; they grow longer."""
     failed_starts: int = 0
     """Workers in a row that ended for this job before they were ready."""
+    is_stale: bool = False
+    """A task has ended, but its files could not be looked at yet."""
     has_strikes: bool = False
     """The store counts strikes against the present task."""
     device: str = ""
     """Where the latest task ran."""
     pace: Pace = field(default_factory=Pace)
+
+    def look(self) -> None:
+        """See anew how far the job is; raises ResourceError E202 when the disk refuses."""
+        self.is_stale = True
+        self.progress = self.workdir.look(self.order)
+        self.is_stale = False
 
     def facts(self, hands: Sequence[Hand], rest_until_s: float, most: int) -> JobFacts:
         """Describe the job to the policy, with at most `most` tasks; `hands` are the workers that are on it."""

@@ -111,7 +111,8 @@ class WorkDir:
 
     def saved_order(self) -> Order | None:
         """Return the order of an earlier run, if it can be read."""
-        return self._read(self.order_file, Order)
+        with _disk_faults(self.path):
+            return self._read(self.order_file, Order)
 
     def open_for(self, order: Order) -> None:
         """Make the directory hold the work on `order`; what belongs to another order is thrown away."""
@@ -176,11 +177,12 @@ class WorkDir:
         return plan
 
     def _film(self, plan: Plan) -> FilmFacts | None:
-        facts = self._read(plan.facts_file, FilmFacts)
-        if facts is None or not plan.film_file.is_file():
+        film_file = plan.film_file  # asked once: each name of a plan costs a hash over all of it
+        facts = self._read(film_file.with_suffix(".json"), FilmFacts)
+        if facts is None or not film_file.is_file():
             return None
-        if plan.film_file.stat().st_size != facts.size_bytes:
-            _drop(plan.film_file, "its size is not the recorded one")
+        if film_file.stat().st_size != facts.size_bytes:
+            _drop(film_file, "its size is not the recorded one")
             return None
         return facts
 

@@ -456,3 +456,17 @@ def test_unreadable_folder_is_noticed(rig):
     found = rig.run(4)
     (rig.root.inbox / "s").chmod(0o755)
     assert [w.why for w in found.waiting] == [Why.UNREADABLE]
+
+
+def test_pair_that_may_not_be_moved_is_noticed_and_does_not_keep_the_daemon_busy(rig, monkeypatch):
+    rig.drop_pair()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    found = rig.run(30)
+    assert {(w.names, w.why) for w in found.waiting} == {
+        (("anna.mp4",), Why.UNREADABLE),
+        (("anna.wav",), Why.UNREADABLE),
+    }
+    assert (found.busy, rig.stored, rig.records()) == (False, {}, [])
+    monkeypatch.undo()
+    rig.run()
+    assert len(rig.stored) == 1

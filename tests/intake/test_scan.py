@@ -24,9 +24,13 @@ def test_finds_media_in_every_folder_and_nothing_else(inbox):
     assert set(look(inbox).files) == {("", "a.mp4"), ("s", "b.wav"), ("s/t", "c.PNG")}
 
 
-def test_links_pipes_and_folders_named_like_media_are_no_files(inbox):
-    (inbox / "link.mp4").symlink_to("/etc/passwd")
-    (inbox / "way").symlink_to("/etc")
+def test_links_pipes_and_folders_named_like_media_are_no_files(tmp_path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "secret.mp4").touch()
+    (inbox / "link.mp4").symlink_to(tmp_path / "private" / "secret.mp4")
+    (inbox / "way").symlink_to(tmp_path / "private")
     os.mkfifo(inbox / "pipe.mp4")
     (inbox / "folder.mp4").mkdir()
     (inbox / "folder.mp4" / "a.wav").touch()

@@ -73,7 +73,7 @@ def test_fault_of_the_share_gets_its_code(tmp_path, code, becomes) -> None:
 
 def test_bug_of_ours_is_no_fault_of_the_share(tmp_path) -> None:
     with pytest.raises(OSError, match="Bad file"), share_faults(tmp_path):
-        os.fsync(-1)
+        os.fsync(1 << 20)
 
 
 @pytest.mark.parametrize("below", [True, False])

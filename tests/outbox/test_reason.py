@@ -3,7 +3,6 @@ import pytest
 from heygemd.errors import ADVICE
 from heygemd.jobs.states import JobState
 from heygemd.outbox.reason import ENCODING, reason_text
-from heygemd.outbox.report import Report
 
 
 @pytest.mark.parametrize("code", sorted(ADVICE))
@@ -43,7 +42,7 @@ def test_odd_names_stay_on_one_line(samples) -> None:
 
 
 def test_cancelled_job_is_told_without_a_code(samples) -> None:
-    text = reason_text(Report.of_ended(samples.job(state=JobState.CANCELLED), finished_at=samples.now))
+    text = reason_text(samples.failure(state=JobState.CANCELLED))
     assert "cancelled" in text
     assert "取消" in text
 

@@ -49,7 +49,12 @@ def test_without_a_measured_time_the_clock_times_are_subtracted(samples) -> None
     film = samples.ready(job)
     assert Report.of_film(job, film, finished_at=end).wall_s == 8.0
     assert Report.of_film(job, film, finished_at=end, started_at=end - timedelta(seconds=2)).realtime_factor == 1.0
-    assert Report.of_film(job, film, finished_at=samples.now - timedelta(hours=1)).wall_s == 0.0
+
+
+def test_clock_that_was_set_back_gives_no_negative_time(samples) -> None:
+    job = samples.job()
+    report = Report.of_film(job, samples.ready(job), finished_at=samples.now - timedelta(hours=1))
+    assert (report.wall_s, report.realtime_factor) == (0.0, None)
 
 
 def test_failed_job_is_reported_with_advice_and_traceback(samples) -> None:
@@ -71,13 +76,18 @@ def test_job_refused_by_the_probe_can_be_reported(samples) -> None:
     assert samples.failure("E110", "cut off", media=None).warnings == ()
 
 
-def test_cancelled_job_has_no_error(samples) -> None:
-    report = Report.of_ended(samples.job(state=JobState.CANCELLED), finished_at=samples.now)
-    assert report.error is None
-
-
-def test_published_name_can_be_filled_in_later(samples) -> None:
-    assert samples.report(samples.job()).published_as("anna.v2.mp4").output == "anna.v2.mp4"
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (JobState.FAILED, "failed"),
+        (JobState.CANCELLED, "cancelled"),
+        (JobState.DONE, "done"),
+    ],
+)
+def test_only_a_failed_job_carries_an_error(samples, state, told) -> None:
+    report = samples.failure(state=state)
+    assert report.state == told
+    assert (report.error is not None) == (told == "failed")
 
 
 def test_delivery_fills_in_its_two_fields_and_moves_none(samples) -> None:
@@ -103,3 +113,7 @@ def test_time_is_utc_whatever_zone_it_came_in(samples) -> None:
 def test_numbers_that_json_does_not_know_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         pretty({"x": float("nan")})
+
+
+def test_published_name_can_be_filled_in_later(samples) -> None:
+    assert samples.report(samples.job()).published_as("anna.v2.mp4").output == "anna.v2.mp4"

@@ -69,9 +69,9 @@ def test_what_is_too_short_is_silence(length: int) -> None:
     assert (result == SILENT_FEATURE).all()
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, np.nan, np.inf, -np.inf])
-def test_constant_sound_is_silence(value: float) -> None:
-    assert (speech_features(np.full(32_000, value, np.float32))[5:-5] <= SILENT_FEATURE + 1).all()
+@pytest.mark.parametrize("value", [0.0, 1e-6, np.nan, np.inf, -np.inf])
+def test_sound_of_nothing_is_silence(value: float) -> None:
+    assert (speech_features(np.full(32_000, value, np.float32)) == SILENT_FEATURE).all()
 
 
 def test_broken_samples_count_as_zero() -> None:

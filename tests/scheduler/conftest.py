@@ -1,5 +1,6 @@
 """A small house: a real store, real work directories, fake workers, and clocks that stand until they are moved."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -131,7 +132,9 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     (tmp_path / "state").mkdir()
+    monkeypatch.setattr(os, "fsync", lambda number: None)  # no power is cut here, and disks are slow
     with JobStore(tmp_path / "jobs.sqlite") as store:
+        store._db.execute("PRAGMA synchronous = OFF")
         yield House(tmp_path / "state", store)

@@ -20,22 +20,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heygemd.render.atlas.mesh import COLUMNS, LOWER_INNER, UPPER_INNER
-from heygemd.render.atlas.ramp import smoothstep
+from heygemd.render.atlas.ramp import smoothstep, soft_step
 from heygemd.render.colour import Bgr
 
 Vector = NDArray[np.float64]
 
 GROWTH = (0.005, 0.03)
-"""By how much a column must open beyond the source (eye distances) for painting to begin, and to be complete."""
+"""Eye distances that a column opens beyond the source where painting begins, and where it is complete."""
 SHUT = (0.025, 0.05)
 """A source opening of up to the first shows nothing worth keeping; from the second on it does."""
 LIP_EDGE = 0.008
 """Rows this close to the source's lips show the lip."""
 SOFT_EDGE = 0.02
 """Height over which kept pixels give way to painted ones."""
+CORNER = (0.01, 0.05)
+"""A source column of up to the first height belongs to a corner of the mouth; from the second on it shows the inside."""
 CLEAR_LINE = (0.3, 0.8)
 """How clear the dark line must be for what lies below it to be kept, too."""
 LUMA = np.array([0.114, 0.587, 0.299])
+SAMPLE_COLUMNS = 64
+"""Points are read in rows of so many."""
 MIDDLE = slice(3, COLUMNS - 3)
 """The columns that stand for the mouth as a whole."""
 
@@ -134,11 +138,11 @@ def fill_plan(
     growth = _growth(target, source, x, eye_px)
     edge = np.minimum(LIP_EDGE * eye_px, height / 2)
     cut = source_upper + line.row * height
-    # Beside the source's corners there is only skin.
-    shows = smoothstep(height / eye_px, 0.0, SOFT_EDGE)
+    # At the source's corners and beside them there are only lips and skin.
+    shows = smoothstep(height / eye_px, *CORNER)
     from_lower = y - (target_lower - source_lower)
     lower_share = smoothstep((from_lower - cut) / eye_px, 0.0, SOFT_EDGE) * growth * shows
-    lower_share = lower_share * float(smoothstep(np.array([line.clearness]), *CLEAR_LINE)[0])
+    lower_share = lower_share * soft_step(line.clearness, *CLEAR_LINE)
     from_upper = y + rise
     seen = shows * smoothstep((cut - from_upper) / eye_px, 0.0, SOFT_EDGE)
     absent = growth * np.maximum(shut(opening), (1 - seen) * (1 - lower_share))
@@ -154,12 +158,13 @@ def fill_plan(
 
 
 def _growth(target: Profile, source: Profile, x: Vector, eye_px: float) -> Vector:
-    """Tell how far (0..1) the mouth shows, at x, what the source did not: it opened, here or in the middle, or widened."""
+    """Tell how far (0..1) the mouth shows, at x, what the source did not: it opened, here or elsewhere, or widened."""
     taller = (target.lower - target.upper - source.lower + source.upper)[MIDDLE].mean()
     (target_upper, target_lower), (source_upper, source_lower) = target.at(x), source.at(x)
     most = np.maximum(taller, target_lower - target_upper - source_lower + source_upper)
     beyond = np.maximum(source.x[0] - x, x - source.x[-1])
-    return np.maximum(smoothstep(most / eye_px, *GROWTH), smoothstep(beyond / eye_px, 0.0, SOFT_EDGE))
+    grown = np.maximum(smoothstep(most / eye_px, *GROWTH), smoothstep(beyond / eye_px, 0.0, SOFT_EDGE))
+    return np.asarray(grown, np.float64)
 
 
 def nearer_lip(pixels: Vector, target: Profile, source: Profile, axes: Axes) -> Vector:
@@ -173,15 +178,14 @@ def nearer_lip(pixels: Vector, target: Profile, source: Profile, axes: Axes) -> 
 
 def shut(opening: float) -> float:
     """Tell how far (0..1) a source mouth is too shut to show anything of its inside."""
-    return float(smoothstep(np.array([opening]), *SHUT[::-1])[0])
+    return 1 - soft_step(opening, *SHUT)
 
 
 def dark_line(picture: Bgr, profile: Profile, axes: Axes) -> DarkLine:
     """Look for the dark line between the teeth in the middle of a source mouth."""
     share = np.linspace(0.1, 0.9, 17)
-    middle = slice(3, COLUMNS - 3)
     x, upper, lower = (
-        np.repeat(a[middle, None], len(share), axis=1) for a in (profile.x, profile.upper, profile.lower)
+        np.repeat(a[MIDDLE, None], len(share), axis=1) for a in (profile.x, profile.upper, profile.lower)
     )
     luma = np.median(sample(picture, axes.join(x, upper + (lower - upper) * share)) @ LUMA, axis=0)
     brightest = max(float(luma.max()), 1.0)
@@ -192,8 +196,12 @@ def dark_line(picture: Bgr, profile: Profile, axes: Axes) -> DarkLine:
 
 
 def sample(picture: Bgr, points: Vector) -> Vector:
-    """Read the picture at points [n, 2] or [n, m, 2]: float64[..., 3]."""
-    places = points.astype(np.float32)
-    flat = places[:, None] if places.ndim == 2 else places  # noqa: PLR2004  # cv2.remap wants a plane
-    pixels = cv2.remap(picture, flat[..., 0], flat[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(pixels, np.float64).reshape(*points.shape[:-1], 3)
+    """Read the picture at points [..., 2]: float64[..., 3]."""
+    flat = points.reshape(-1, 2).astype(np.float32)
+    # cv2.remap takes a plane, and none with 32,768 rows.
+    height = -(-len(flat) // SAMPLE_COLUMNS)
+    plane = np.zeros((height * SAMPLE_COLUMNS, 2), np.float32)
+    plane[: len(flat)] = flat
+    x, y = (plane[:, axis].reshape(height, SAMPLE_COLUMNS) for axis in (0, 1))
+    pixels = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(pixels, np.float64).reshape(-1, 3)[: len(flat)].reshape(*points.shape[:-1], 3)

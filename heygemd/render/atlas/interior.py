@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.atlas.ramp import smoothstep
+from heygemd.render.atlas.ramp import smoothstep, soft_step
 
 Vector = NDArray[np.float64]
 
 CAVITY_TINT = np.array([0.16, 0.15, 0.24])
-TONGUE_TINT = np.array([0.50, 0.46, 0.58])
+TONGUE_TINT = np.array([0.42, 0.38, 0.52])
 """Share of the lips' blue, green, red."""
 TOOTH_TINT = np.array([0.93, 0.985, 1.015])
 """Colour of teeth under white light; blue, green, red."""
@@ -67,27 +67,27 @@ def tooth_colour(skin_colour: Vector) -> Vector:
 
 
 def _tongue(cavity: Cavity) -> Vector:
-    """A soft mound on the floor of the mouth that rises with the opening."""
+    """Cover (0..1) of a soft mound on the floor of the mouth that rises with the opening: float64[n]."""
     x = cavity.across / 0.75
     height = (0.05 + 0.25 * max(cavity.opening - 0.08, 0)) * np.sqrt(np.clip(1 - x**2, 0.001, 1))
-    seen = 0.8 * _ramp(cavity.opening, 0.05, 0.13) * (np.abs(x) < 1)
+    seen = 0.8 * soft_step(cavity.opening, 0.05, 0.13) * (np.abs(x) < 1)
     return np.asarray(smoothstep(1 - cavity.above_lower / height, 0, 0.6) * seen)
 
 
 def _lower_teeth(cavity: Cavity) -> Vector:
-    seen = 0.25 * _ramp(cavity.opening, 0.12, 0.20) * (1 - smoothstep(np.abs(cavity.across), 0.35, 0.6))
+    seen = 0.25 * soft_step(cavity.opening, 0.12, 0.20) * (1 - smoothstep(np.abs(cavity.across), 0.35, 0.6))
     return np.asarray(smoothstep(0.030 - cavity.above_lower, 0, 0.010) * seen)
 
 
 def _upper_teeth(cavity: Cavity) -> tuple[Vector, Vector]:
     """Cover (0..1) and brightness of the upper teeth: each float64[n]."""
     x = np.abs(cavity.across)
-    edge = np.clip(0.012 + 0.40 * cavity.opening, 0, 0.062) * _ramp(cavity.opening, 0.035, 0.085)
+    edge = np.clip(0.012 + 0.40 * cavity.opening, 0, 0.062) * soft_step(cavity.opening, 0.035, 0.085)
     edge = edge * np.clip(1 - 0.75 * (x / 0.92) ** 2, 0, 1)
     from_middle = x * cavity.mouth_width / 2
     tooth = np.clip(np.searchsorted(TOOTH_EDGES, from_middle, side="right") - 1, 0, len(TOOTH_SHORTER) - 1)
     on_tooth = 2 * (from_middle - TOOTH_EDGES[tooth]) / (TOOTH_EDGES[tooth + 1] - TOOTH_EDGES[tooth]) - 1
-    length = edge - TOOTH_SHORTER[tooth] * (edge > 0.03) - 0.007 * on_tooth**4
+    length = edge - TOOTH_SHORTER[tooth] * smoothstep(edge, 0.02, 0.04) - 0.007 * on_tooth**4
     cover = smoothstep(length - cavity.below_upper, -0.004, 0.004) * (1 - smoothstep(x, 0.66, 0.9))
     brightness = (1 - 0.5 * x**1.5) * (0.66 + 0.34 * smoothstep(cavity.below_upper, 0, 0.03))
     brightness *= (1 - 0.14 * on_tooth**6) * (1 - 0.10 * smoothstep(cavity.below_upper - edge + 0.012, 0, 0.012))
@@ -96,7 +96,3 @@ def _upper_teeth(cavity: Cavity) -> tuple[Vector, Vector]:
 
 def _over(below: Vector, above: Vector, cover: Vector) -> Vector:
     return np.asarray(below + (above - below) * cover[:, None])
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    return float(smoothstep(np.array([value]), low, high)[0])

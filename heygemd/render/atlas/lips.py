@@ -5,12 +5,16 @@ from numpy.typing import NDArray
 
 from heygemd.render.atlas.gap import LUMA, Axes, Profile, sample
 from heygemd.render.atlas.mesh import COLUMNS, LOWER_INNER, LOWER_OUTER, UPPER_INNER, UPPER_OUTER
-from heygemd.render.atlas.ramp import smoothstep
-from heygemd.render.atlas.shape import Face
+from heygemd.render.atlas.ramp import smoothstep, soft_step
+from heygemd.render.atlas.shape import LEAST_OPENING, Face
 from heygemd.render.colour import Bgr
 
 Vector = NDArray[np.float64]
 
+PARTING, MEETING = (1.05, 1.6), (0.95, 0.4)
+"""Ratios of wanted to own opening between which lips count as parting, and as meeting."""
+SLIT = (0.015, 0.035)
+"""Openings between which closed lips become an open mouth."""
 LEAST_SHIFT = 0.014
 MOST_SHIFT = 0.06
 """How far inside the red of the lips a source's contour is taken, so that no teeth or shadow sticks to a lip."""
@@ -30,8 +34,7 @@ LINE_STRENGTH = 0.7
 
 def clean_contour(picture: Bgr, face: Face, *, opening: float) -> Vector:
     """Move a source's inner contour into its lips as far as they part from it or meet: float64[468, 2]."""
-    ratio = np.array([opening / max(face.opening, 1e-3)])
-    parting = float(smoothstep(ratio, 1.05, 1.6)[0]) * (opening > 0.02)  # noqa: PLR2004  # a slit needs no cleaning
+    parting = soft_step(_ratio(face, opening), *PARTING) * soft_step(opening, *SLIT)
     amount = max(parting, meeting(face, opening=opening))
     vertices = face.vertices.copy()
     if amount == 0:
@@ -48,8 +51,12 @@ def clean_contour(picture: Bgr, face: Face, *, opening: float) -> Vector:
 
 def meeting(face: Face, *, opening: float) -> float:
     """Tell how far (0..1) an open source mouth is being closed."""
-    ratio = np.array([opening / max(face.opening, 1e-3)])
-    return float(smoothstep(ratio, 0.95, 0.4)[0]) * float(smoothstep(np.array([face.opening]), 0.015, 0.035)[0])
+    return soft_step(_ratio(face, opening), *MEETING) * soft_step(face.opening, *SLIT)
+
+
+def _ratio(face: Face, opening: float) -> float:
+    """Wanted opening relative to the source's own; for a closed mouth a large number."""
+    return opening / max(face.opening, LEAST_OPENING)
 
 
 def _reach(picture: Bgr, face: Face, inner: NDArray[np.int32], outer: NDArray[np.int32]) -> Vector:
@@ -65,7 +72,8 @@ def _reach(picture: Bgr, face: Face, inner: NDArray[np.int32], outer: NDArray[np
     length = np.linalg.norm(way, axis=1) / face.eye_px * SEARCH_SHARE
     padded = np.pad(steps * length, 1, mode="edge")
     steady = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
-    return np.clip(np.convolve(np.pad(steady, 1, mode="edge"), [0.25, 0.5, 0.25], "valid"), 0, MOST_SHIFT)
+    smooth = np.convolve(np.pad(steady, 1, mode="edge"), [0.25, 0.5, 0.25], "valid")
+    return np.asarray(np.clip(smooth, 0, MOST_SHIFT))
 
 
 def _redness(colour: Vector) -> Vector:
@@ -74,14 +82,15 @@ def _redness(colour: Vector) -> Vector:
 
 
 def draw_line(
-    layer: Bgr, target: Profile, axes: Axes, origin: Vector, *, lip: Vector, strength: float, eye_px: float
+    layer: Bgr, target: Profile, axes: Axes, origin: tuple[int, int], *, lip: Vector, strength: float, eye_px: float
 ) -> None:
     """Draw the line between closing lips into the layer (whose first pixel is at `origin`), in place.
 
     It fades where the lips are apart.
     """
     width_px = LINE_WIDTH * eye_px + 0.5
-    x, y = axes.split(np.stack(np.meshgrid(np.arange(layer.shape[1]), np.arange(layer.shape[0])), axis=-1) + origin)
+    columns, rows = (np.arange(length, dtype=np.float64) for length in (layer.shape[1], layer.shape[0]))
+    x, y = axes.split(np.stack(np.meshgrid(columns, rows), axis=-1) + origin)
     upper, lower = target.at(x)
     near = (np.abs(y - (upper + lower) / 2) < 3 * width_px) & (x > target.x[0]) & (x < target.x[-1])
     distance = np.abs(y[near] - (upper[near] + lower[near]) / 2) / width_px

@@ -58,6 +58,10 @@ LOWER_FACE_TOP = 0.30
 """Vertices further below the eye line than this belong to the moving mesh; those near it stand still."""
 NEAR_STEPS, MOST_STEPS = 2, 4
 """Edges from the lips: as far as vertices belong to the mouth, and as far as they are kept off it."""
+NEARNESS = (1.0, 0.65, 0.25, 0.0, 0.0, 0.0)
+"""How much a vertex counts as lip, by its steps from the lips."""
+BENDING = (1.0, 0.6, 0.2, 0.0, 0.0, 0.0)
+"""How far it follows a correction of the inner contour, by the same steps."""
 LEAST_CLEARANCE = 0.5
 """Part of the reference face's distance from the lips that the skin around them keeps."""
 RING_SCALE = 1.3
@@ -106,9 +110,9 @@ def lower_face() -> LowerFace:
     steps = _steps_from_lips(mesh)
     moving = smoothstep(shape[:, 1], shape[NOSE_BASE, 1] - 0.02, shape[UPPER_LIP_EDGE, 1] - 0.01)
     moving[NOSE] = 0.0
-    near = np.select([steps == 0, steps == 1, steps == 2], [1.0, 0.65, 0.25], 0.0) * (moving > 0)
+    near = np.array(NEARNESS)[steps] * (moving > 0)
     near[NOSTRIL_FLOOR] = 0.0
-    bend = np.select([steps == 0, steps == 1, steps == 2], [1.0, 0.6, 0.2], 0.0) * moving
+    bend = np.array(BENDING)[steps] * moving
     column, side = _columns(shape, steps)
     return LowerFace(
         vertices=np.unique(triangles).astype(np.int32),
@@ -164,7 +168,7 @@ def _outward(shape: Vector, column: Index, side: Vector, steps: Index) -> Vector
     outer = np.where(side[:, None] < 0, shape[UPPER_OUTER[column]], shape[LOWER_OUTER[column]])[:, 1]
     thickness = np.where(np.abs(outer - inner) > 0.01, outer - inner, np.inf)  # noqa: PLR2004  # corners have none
     within = np.clip((shape[:, 1] - inner) / thickness, 0, 1)
-    return np.select([steps == 0, steps == 1, steps == 2], [within, within * 0.65, within * 0.25], 0.0)
+    return np.asarray(within * np.array(NEARNESS)[steps])
 
 
 def _clearance(shape: Vector, column: Index, side: Vector, steps: Index) -> Vector:

@@ -99,7 +99,10 @@ def unbroken_runs(track: FaceTrack) -> Iterator[tuple[int, int]]:
 
 
 def face_shapes(points: NDArray[np.float32], rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], Pose, Vector]]:
-    """Lift the chosen rows of points[n, 74, 2] in blocks: yields rows[b], their poses, meshes[b, 468, 3] in the face frame."""
+    """Lift the chosen rows of points[n, 74, 2], in blocks so that memory stays small.
+
+    Yields rows[b], their poses and their meshes [b, 468, 3] in the face frame.
+    """
     model = load_face_model()
     for start in range(0, len(rows), BLOCK_FRAMES):
         block = rows[start : start + BLOCK_FRAMES]

@@ -14,10 +14,8 @@ from heygemd.render.atlas.gap import Axes, Gap, Profile, dark_line, fill_plan, n
 from heygemd.render.atlas.interior import Cavity, paint_interior
 from heygemd.render.atlas.lips import clean_contour, draw_line, meeting
 from heygemd.render.atlas.mesh import (
-    COLUMNS,
     LIP_OUTLINE,
     LIPS,
-    LOWER_INNER,
     LOWER_LIP_MIDDLE,
     UPPER_INNER,
     UPPER_LIP_MIDDLE,
@@ -67,6 +65,35 @@ class Box:
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A source mouth and where it goes; all coordinates are pixels of the region being painted."""
+
+    source: MouthSource
+    after: Vector
+    """float64[v, 2]: where its vertices go, ring included."""
+    eye_px: float
+    """Pixels per eye distance of the target."""
+    box: Box
+    numbers: NDArray[np.int32]
+    """int32[box.height, box.width]: triangle numbers of the target, see `triangle_numbers`."""
+
+    @property
+    def opening(self) -> float:
+        """Wanted opening in eye distances."""
+        return float(np.linalg.norm(self.after[LOWER_LIP_MIDDLE] - self.after[UPPER_LIP_MIDDLE])) / self.eye_px
+
+    @property
+    def mouth_width(self) -> float:
+        """Wanted width of the gap in eye distances."""
+        return float(np.linalg.norm(self.after[UPPER_INNER[-1]] - self.after[UPPER_INNER[0]])) / self.eye_px
+
+    @property
+    def axes(self) -> Axes:
+        """The upright axes of the face."""
+        return Axes.along(self.source.face.down)
+
+
 def paint_mouth(base: Bgr, source: MouthSource, after: Vector, *, eye_px: float) -> NDArray[np.bool_]:
     """Paint the source's mouth into `base`, in place, with its vertices at `after` (float64[v, 2], ring included).
 
@@ -76,104 +103,107 @@ def paint_mouth(base: Bgr, source: MouthSource, after: Vector, *, eye_px: float)
     box = _box_around(after[LIPS], REACH * eye_px, base.shape[:2])
     if box is None:
         return painted
-    origin = np.array([box.x, box.y], np.float64)
-    after = after - origin
     mesh = lower_face()
-    numbers = triangle_numbers(mesh, after, drawing_order(mesh, after), size=(box.height, box.width))
-    contour = clean_contour(source.picture, source.face, opening=_opening(after, eye_px))
-    layer = _warped(source, numbers, after, contour, origin=origin)
-    _fill_gap(layer, source, numbers, after, contour, origin=origin, eye_px=eye_px)
-    cover = _cover(after, numbers, eye_px=eye_px)
+    order = drawing_order(mesh, after)
+    numbers = triangle_numbers(mesh, after - (box.x, box.y), order, size=(box.height, box.width))
+    placement = Placement(source=source, after=after, eye_px=eye_px, box=box, numbers=numbers)
+    contour = clean_contour(source.picture, source.face, opening=placement.opening)
+    layer = _lips(placement, contour)
+    _close_lips(layer, placement)
+    _fill_gap(layer, placement, contour)
+    cover = _cover(placement)
     below = base[box.window]
     below += cover[..., None] * (layer - below)
     painted[box.window] = cover > 0
     return painted
 
 
-def _warped(source: MouthSource, numbers: NDArray[np.int32], after: Vector, contour: Vector, *, origin: Vector) -> Bgr:
-    """Bring the source's lips and the skin around them into the box: float32[h, w, 3]."""
-    mesh = lower_face()
-    before = with_ring(contour, mesh.ring) - origin
-    table = affine_table(mesh.triangles, after, before - after)
-    height, width = numbers.shape
-    x = np.arange(width, dtype=np.float32)
-    y = np.arange(height, dtype=np.float32)[:, None]
-    shift_x, shift_y = interpolate(table, numbers, x, y)
-    x, y = x + shift_x + np.float32(origin[0]), y + shift_y + np.float32(origin[1])
-    layer = cv2.remap(source.picture, x, y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+def _lips(placement: Placement, contour: Vector) -> Bgr:
+    """Bring the source's lips and the skin around them into the box: float32[h, w, 3].
+
+    `contour` are the source's vertices with a cleaned inner contour.
+    """
+    mesh, box = lower_face(), placement.box
+    before = with_ring(contour, mesh.ring)
+    table = affine_table(mesh.triangles, placement.after, before - placement.after)
+    x = np.arange(box.x, box.x + box.width, dtype=np.float32)
+    y = np.arange(box.y, box.y + box.height, dtype=np.float32)[:, None]
+    shift_x, shift_y = interpolate(table, placement.numbers, x, y)
+    picture = placement.source.picture
+    layer = cv2.remap(picture, x + shift_x, y + shift_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(layer, np.float32)
 
 
-def _fill_gap(
-    layer: Bgr,
-    source: MouthSource,
-    numbers: NDArray[np.int32],
-    after: Vector,
-    contour: Vector,
-    *,
-    origin: Vector,
-    eye_px: float,
-) -> None:
+def _close_lips(layer: Bgr, placement: Placement) -> None:
+    """Draw the line between lips that were open in the source, in place."""
+    strength = meeting(placement.source.face, opening=placement.opening)
+    if strength > 0:
+        axes, box = placement.axes, placement.box
+        target = Profile.of(placement.after, axes)
+        lip = _median_colour(placement.source, LIP_SAMPLES)
+        draw_line(layer, target, axes, (box.x, box.y), lip=lip, strength=strength, eye_px=placement.eye_px)
+
+
+def _fill_gap(layer: Bgr, placement: Placement, contour: Vector) -> None:
     """Put what is seen between the lips into the layer, in place."""
-    axes = Axes.along(source.face.down)
-    target, profile = Profile.of(after + origin, axes), Profile.of(source.face.vertices, axes)
+    skin_count, eye_px = lower_face().skin_count, placement.eye_px
     # One pixel more on each side, for the soft edge.
-    between = cv2.dilate((numbers > lower_face().skin_count).astype(np.uint8), np.ones((3, 3), np.uint8))
+    between = cv2.dilate((placement.numbers > skin_count).astype(np.uint8), np.ones((3, 3), np.uint8))
     rows, columns = np.nonzero(between)
-    closing = meeting(source.face, opening=_opening(after, eye_px))
-    if closing > 0:
-        draw_line(layer, target, axes, origin, lip=_median_colour(source, LIP_SAMPLES), strength=closing, eye_px=eye_px)
     if len(rows) == 0:
         return
-    pixels = np.stack([columns, rows], axis=1) + origin
+    pixels = np.stack([columns + placement.box.x, rows + placement.box.y], axis=1).astype(np.float64)
+    axes = placement.axes
+    target = Profile.of(placement.after, axes)
+    gap, inside = _inside(placement, pixels, target)
+    lip = sample(placement.source.picture, nearer_lip(pixels, target, Profile.of(contour, axes), axes))
+    on_lip = placement.numbers[rows, columns] <= skin_count
+    lip[on_lip] = layer[rows[on_lip], columns[on_lip]]
+    depth_px = np.minimum(gap.below_upper, gap.above_lower) * eye_px
+    share = smoothstep(depth_px, -0.5, 1.0 + SOFT_CONTOUR * eye_px)
+    # A slit thinner than a pixel would be a dotted line.
+    share = share * smoothstep((gap.below_upper + gap.above_lower) * eye_px, *THIN_SLIT_PX)
+    layer[rows, columns] = lip + share[:, None] * (inside - lip)
+
+
+def _inside(placement: Placement, pixels: Vector, target: Profile) -> tuple[Gap, Vector]:
+    """Colour the inside of the mouth at pixels [n, 2]: float64[n, 3]; also tells how they lie in it."""
+    source, axes = placement.source, placement.axes
+    profile = Profile.of(source.face.vertices, axes)
     line = dark_line(source.picture, profile, axes)
-    gap = fill_plan(pixels, target, profile, axes, line, opening=source.face.opening, eye_px=eye_px)
+    gap = fill_plan(pixels, target, profile, axes, line, opening=source.face.opening, eye_px=placement.eye_px)
     inside = sample(source.picture, gap.kept)
     if gap.lower_share.any():
         inside += gap.lower_share[:, None] * (sample(source.picture, gap.lower) - inside)
     if gap.absent.any():
-        painted = paint_interior(_cavity(gap, source, after, eye_px))
-        inside += gap.absent[:, None] * (painted - inside)
-    lip = sample(source.picture, nearer_lip(pixels, target, Profile.of(contour, axes), axes))
-    within = numbers[rows, columns] > lower_face().skin_count
-    lip[~within] = layer[rows, columns][~within]
-    depth_px = np.minimum(gap.below_upper, gap.above_lower) * eye_px
-    share = smoothstep(depth_px, -0.5, 1.0 + SOFT_CONTOUR * eye_px)
-    # A slit thinner than a pixel would be a dotted line.
-    share *= smoothstep((gap.below_upper + gap.above_lower) * eye_px, *THIN_SLIT_PX)
-    layer[rows, columns] = lip + share[:, None] * (inside - lip)
-
-
-def _cavity(gap: Gap, source: MouthSource, after: Vector, eye_px: float) -> Cavity:
-    return Cavity(
-        across=gap.across,
-        below_upper=gap.below_upper,
-        above_lower=gap.above_lower,
-        teeth=shut(source.face.opening),
-        opening=_opening(after, eye_px),
-        mouth_width=float(np.linalg.norm(after[UPPER_INNER[-1]] - after[UPPER_INNER[0]])) / eye_px,
-        lip_colour=_median_colour(source, LIP_SAMPLES),
-        skin_colour=_median_colour(source, SKIN_SAMPLES),
-    )
-
-
-def _opening(vertices: Vector, eye_px: float) -> float:
-    return float(np.linalg.norm(vertices[LOWER_LIP_MIDDLE] - vertices[UPPER_LIP_MIDDLE])) / eye_px
+        cavity = Cavity(
+            across=gap.across,
+            below_upper=gap.below_upper,
+            above_lower=gap.above_lower,
+            teeth=shut(source.face.opening),
+            opening=placement.opening,
+            mouth_width=placement.mouth_width,
+            lip_colour=_median_colour(source, LIP_SAMPLES),
+            skin_colour=_median_colour(source, SKIN_SAMPLES),
+        )
+        inside += gap.absent[:, None] * (paint_interior(cavity) - inside)
+    return gap, inside
 
 
 def _median_colour(source: MouthSource, vertices: NDArray[np.intp]) -> Vector:
+    """Take the median colour of the source at some vertices: float64[3] BGR."""
     height, width = source.picture.shape[:2]
     x, y = np.rint(source.face.vertices[vertices]).astype(int).T
-    return np.asarray(
-        np.median(source.picture[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)], axis=0), np.float64
-    )
+    pixels = source.picture[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+    return np.asarray(np.median(pixels, axis=0), np.float64)
 
 
-def _cover(after: Vector, numbers: NDArray[np.int32], *, eye_px: float) -> NDArray[np.float32]:
+def _cover(placement: Placement) -> NDArray[np.float32]:
     """Weigh the layer against what lies below: float32[h, w], 1 at the lips, 0 far from them."""
+    box, numbers, eye_px = placement.box, placement.numbers, placement.eye_px
     beyond = np.full(numbers.shape, 255, np.uint8)
-    outline = np.round(after[LIP_OUTLINE] * (1 << SUBPIXEL_BITS)).astype(np.int32)
-    cv2.fillPoly(beyond, [outline], 0, shift=SUBPIXEL_BITS)
+    outline = (placement.after[LIP_OUTLINE] - (box.x, box.y)) * (1 << SUBPIXEL_BITS)
+    cv2.fillPoly(beyond, [np.round(outline).astype(np.int32)], (0,), shift=SUBPIXEL_BITS)
     distance = np.asarray(cv2.distanceTransform(beyond, cv2.DIST_L2, 3), np.float32)
     cover = 1 - smoothstep(distance, BLEND[0] * eye_px, BLEND[1] * eye_px)
     cover[numbers == 0] = 0

@@ -24,7 +24,10 @@ class Painter:
     coding: YuvCoding
 
     def paint(self, planes: NDArray[np.uint8], points: NDArray[np.float32], *, opening: float, width: float) -> bool:
-        """Give the face with these points (float32[74, 2]) the mouth, in place; False when it lies outside the picture."""
+        """Give the face with these points (float32[74, 2]) the mouth, in place.
+
+        Returns whether anything was painted: nothing is when the lower face lies outside the picture.
+        """
         mesh = lower_face()
         face = face_of(points)
         after = with_ring(bent_vertices(face, self.person, opening=opening, width=width), mesh.ring)

@@ -84,7 +84,9 @@ def _fit_modes(motion: HeadMotion, rows: NDArray[np.intp]) -> tuple[Vector, Vect
         product += arms.T @ (shapes - model.mean_face[: shapes.shape[1]]).reshape(len(block), -1)
     weight = PRIOR_WEIGHT + len(rows) * MEASURING_NOISE**2
     prior = np.stack([model.opening_mode, model.width_mode]).astype(np.float64).reshape(2, -1)
-    modes = np.linalg.solve(square + weight * np.eye(2), product + weight * prior).reshape(2, -1, 3)
+    modes = np.asarray(np.linalg.solve(square + weight * np.eye(2), product + weight * prior), np.float64).reshape(
+        2, -1, 3
+    )
     # One unit of a mode must be one unit of its measure and nothing of the other.
     effect = np.stack(mouth_of(modes), axis=1)
     modes = np.einsum("ij,jvk->ivk", np.linalg.inv(effect), modes)

@@ -16,7 +16,10 @@ LEAST_AREA_PX2 = 0.05
 
 
 def drawing_order(mesh: LowerFace, points: Vector) -> Index:
-    """Sort the triangles so that later ones may cover earlier ones: the mouth's interior, then skin, thin or turned away first."""
+    """Sort the triangles so that later ones may cover earlier ones.
+
+    First the mouth's interior, then skin; what is turned away or thin comes before what faces the camera.
+    """
     area = signed_area(points, mesh.triangles[: mesh.skin_count]) * mesh.facing
     return np.concatenate([np.arange(mesh.skin_count, len(mesh.triangles)), np.argsort(area)]).astype(np.int32)
 

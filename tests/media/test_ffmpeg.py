@@ -1,0 +1,112 @@
+"""The guarded door: what it opens, and what it makes of failures."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from heygemd.errors import FaultError, InputError, ResourceError, SetupError
+from heygemd.limits import Limits
+from heygemd.media import ffmpeg
+from heygemd.media.child import Leash, Outcome, StalledError
+
+
+def outcome(stderr: str) -> Outcome:
+    return Outcome(returncode=1, errors=1, stderr=stderr)
+
+
+def test_fifo_socket_directory_and_link_are_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "real").write_bytes(b"x")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "real")
+    (tmp_path / "broken.mp4").symlink_to(tmp_path / "nowhere")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.mp4"))
+        for name in ("fifo", "folder", "link", "broken", "socket"):
+            with pytest.raises(InputError, match="not a regular file"), ffmpeg.open_file(tmp_path / f"{name}.mp4"):
+                pass
+
+
+def test_a_file_that_is_gone_is_a_matter_of_the_share(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError) as caught, ffmpeg.open_file(tmp_path / "gone.mp4"):
+        pass
+    assert caught.value.code == "E201"
+
+
+def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with ffmpeg.open_file(tmp_path / "a") as file:
+            assert file.head() == b"x"
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_failures_of_a_reader_are_sorted() -> None:
+    cases = {
+        "[error] Number of streams exceeds max_streams parameter (3)": "E105",
+        "[x @ 0x1] [error] Picture size 9999x9999 is invalid": "E105",
+        "[error] moov atom not found": "E110",
+        "[error] /dev/fd/5: Input/output error": "E201",
+    }
+    assert {text: ffmpeg.input_error(outcome(text), "x").code for text in cases} == cases
+
+
+def test_failures_of_a_writer_are_sorted() -> None:
+    assert (
+        ffmpeg.output_error(outcome("[error] av_interleaved_write_frame(): No space left on device"), "x").code
+        == "E202"
+    )
+    assert ffmpeg.output_error(outcome("[error] something else"), "x").code == "E500"
+
+
+def test_lost_patience_becomes_an_error_of_the_right_family() -> None:
+    for code, family in (("E110", InputError), ("E500", FaultError)):
+        with pytest.raises(family), ffmpeg.patience_as(code, "x"):
+            raise StalledError
+
+
+def test_missing_tools_are_a_matter_of_the_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupError) as caught:
+        ffmpeg.require_tools.__wrapped__()
+    assert caught.value.code == "E403"
+
+
+@pytest.mark.parametrize(
+    ("avutil", "encoder", "message"),
+    [("56. 70.100", "Encoder libx264", "5.1 or newer"), ("57. 28.100", "not recognized", "without libx264")],
+)
+def test_old_or_crippled_tools_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, avutil: str, encoder: str, message: str
+) -> None:
+    for name in ("ffmpeg", "ffprobe"):
+        (tmp_path / name).write_text(
+            f"#!/bin/sh\n[ $1 = -version ] && echo 'ffmpeg version 4.4\nlibavutil {avutil}' || echo '{encoder}'\n"
+        )
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(SetupError, match=message):
+        ffmpeg.require_tools.__wrapped__()
+
+
+@pytest.mark.ffmpeg
+def test_the_tools_of_this_machine_are_found() -> None:
+    tools = ffmpeg.require_tools()
+    assert tools.version and Path(tools.ffmpeg).is_file() and Path(tools.ffprobe).is_file()
+
+
+@pytest.mark.ffmpeg
+def test_every_reader_carries_all_guards(film: Callable[..., Path], limits: Limits) -> None:
+    with ffmpeg.open_file(film("plain.mp4", "-c:v", "libx264")) as file:
+        output = ffmpeg.sink(ffmpeg.source(file, "mov", limits)["0"], url="-", muxer="null")
+        with ffmpeg.start(output, leash=Leash(), pass_fds=(file.fd,)) as child:
+            words = Path(f"/proc/{child.pid}/cmdline").read_text().split("\0")
+    before_input = " ".join(words[: words.index("-i")])
+    for guard in ("-f mov", "-format_whitelist mov", "-protocol_whitelist file,pipe,fd", "-max_pixels", "-max_streams"):
+        assert guard in before_input
+    assert "-nostdin" in words
+    assert words[words.index("-i") + 1] == f"/dev/fd/{file.fd}"
