@@ -204,6 +204,8 @@ def _check_usage(video: Path, audio: Path, output: Path, *, overwrite: bool) -> 
         _usage(f"--output: {output} must end in .mp4")
     if not output.absolute().parent.is_dir():
         _usage(f"--output: the folder {output.absolute().parent} does not exist")
+    if output.exists() and any(output.samefile(path) for path in (video, audio)):
+        _usage(f"--output: {output} is one of the inputs")
     if output.exists() and not overwrite:
         _usage(f"--output: {output} exists already; give --overwrite to replace it")
 

@@ -45,6 +45,12 @@ ADVICE: dict[str, Advice] = {
         "文件的像素、流数量或时长超过限制。",
         "请使用更小的画面或更短的文件,或在配置中提高限制。",
     ),
+    "E106": Advice(
+        "A file of this name exists already and is not to be replaced.",
+        "Rename the input, move the existing file away, or set outbox.on_clash = \"version\".",
+        "已存在同名文件,且不允许覆盖。",
+        "请重命名输入文件、移走已有文件,或设置 outbox.on_clash = \"version\"。",
+    ),
     "E110": Advice(
         "The file is cut off or damaged.",
         "Copy it again from the source; play it to the end first.",

@@ -14,7 +14,7 @@ from datetime import datetime
 import structlog
 
 from heygemd.daemon.errands import Answer, Errand, Nursery
-from heygemd.errors import HeygemdError
+from heygemd.errors import ResourceError
 from heygemd.jobs.job import Job
 from heygemd.jobs.roots import Root
 from heygemd.jobs.states import JobState
@@ -178,8 +178,14 @@ class Handover:
 
     def _end_step(self, ending: _Ending, answer: Answer) -> bool:
         """Take note of a step's result; True when the job is put away."""
-        if answer.error is not None:
+        if isinstance(answer.error, ResourceError):
             return self._pause(ending, answer.error)
+        if answer.error is not None and ending.film is not None:
+            error = answer.error
+            self.job_failed(JobFailed(job_id=ending.job_id, code=error.code, message=error.message))
+            return False
+        if answer.error is not None:
+            return self._fault(ending, f"{answer.error.code}: {answer.error.message}")
         if answer.fault:
             return self._fault(ending, answer.fault)
         ending.pause, ending.faults = "", 0
@@ -201,7 +207,7 @@ class Handover:
         log.info("outbox.published", job_id=ending.job_id, film=str(delivered.film), already=delivered.already)
         log.info("job.ended", **ending.report.published_as(delivered.film.name).to_dict())
 
-    def _pause(self, ending: _Ending, error: HeygemdError) -> bool:
+    def _pause(self, ending: _Ending, error: ResourceError) -> bool:
         if not ending.pause:
             log.warning(
                 "outbox.paused", job_id=ending.job_id, step=ending.step, error_code=error.code, reason=error.message

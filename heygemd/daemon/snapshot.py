@@ -86,7 +86,6 @@ def _waiting(group: Waiting) -> WaitingFile:
     return WaitingFile(
         path="/".join(part for part in (group.folder, ", ".join(group.names)) if part),
         reason=group.why.value,
-        size_bytes=0,
         since=group.since,
     )
 

@@ -188,12 +188,12 @@ class SourceVideo:
     ) -> Iterator[StampedFrame]:
         """Run one decoder; a stop of the consumer ends it."""
         info = self._info
-        shape = (info.height_px * 3 // 2, info.width_px)
         with ExitStack() as stack:
             stack.enter_context(ffmpeg.patience_as("E110", "decoding the picture"))
             file = stack.enter_context(ffmpeg.open_file(self._path))
             if self._picture is None:
                 self._picture = self._look(file)
+            size_bytes = self._picture.frame_bytes
             stamps_fd, writing_fd = os.pipe()
             stack.callback(os.close, stamps_fd)
             try:
@@ -204,14 +204,14 @@ class SourceVideo:
                 os.close(writing_fd)
             stamps = child.reads(stamps_fd)
             while True:
-                planes: Planes = np.empty(shape, np.uint8)
-                got = child.stdout.fill(planes.data.cast("B"))
-                if got < planes.nbytes:
+                data: Planes = np.empty(size_bytes, np.uint8)
+                got = child.stdout.fill(data.data)
+                if got < size_bytes:
                     break
                 line = stamps.line()
                 while line and not line.startswith(b"frame:"):
                     line = stamps.line()
-                yield StampedFrame(pts_of(line), planes)
+                yield StampedFrame(pts_of(line), _even(data, self._picture))
             self._judge(child.finish(), got)
 
     def _look(self, file: ffmpeg.OpenFile) -> Picture:
@@ -244,6 +244,16 @@ class SourceVideo:
         self.errors = outcome.errors
         if rest_bytes or not outcome.ok:
             raise ffmpeg.input_error(outcome, "the picture cannot be decoded to its end")
+
+
+def _even(data: Planes, picture: Picture) -> Planes:
+    """Shape one raw frame; the last column or row of an odd luma plane is repeated (chroma has it already)."""
+    (width, height), (even_width, even_height) = (picture.width_px, picture.height_px), picture.padded_px
+    if (width, height) != (even_width, even_height):
+        luma, chroma = data[: width * height].reshape(height, width), data[width * height :]
+        padded = np.pad(luma, ((0, even_height - height), (0, even_width - width)), mode="edge")
+        data = np.concatenate([padded.ravel(), chroma])
+    return data.reshape(even_height * 3 // 2, even_width)
 
 
 class SegmentWriter:

@@ -1,9 +1,9 @@
-"""How a source frame looks, and the filter chain that makes of it an even-sized, upright, 8-bit 4:2:0 picture. Pure.
+"""How a source frame looks, and the filter chain that makes an upright 8-bit 4:2:0 picture of it. Pure.
 
-    [autorotate] → clock in flicks → drop what comes before → one size → 8-bit 4:2:0 → pad to even → stamp
+    [autorotate] → clock in flicks → drop what comes before → one size → 8-bit 4:2:0 → stamp
 
 Rotation stands first because ffmpeg puts it before any chain of ours. Matrix and range are kept; a frame that is
-8-bit 4:2:0 already passes bit for bit.
+8-bit 4:2:0 already passes bit for bit. Odd sizes stay odd: ffmpeg's `pad` would cut the last column off first.
 """
 
 import re
@@ -58,6 +58,12 @@ class Picture:
         return self.width_px + self.width_px % 2, self.height_px + self.height_px % 2
 
     @property
+    def frame_bytes(self) -> int:
+        """Size of a raw frame: chroma planes of odd pictures are rounded up."""
+        width, height = self.padded_px
+        return self.width_px * self.height_px + width * height // 2
+
+    @property
     def output_format(self) -> str:
         """Pixel format of the raw frames: full range keeps its own name, so that ffmpeg converts nothing."""
         return "yuvj420p" if self.pixel_format == "yuvj420p" else "yuv420p"
@@ -93,12 +99,7 @@ def chain(picture: Picture, *, stamps_fd: int, skip_frames: int = 0, from_flicks
         steps.append(f"select='gte(n,{skip_frames})'")
     if from_flicks is not None:
         steps.append(f"trim=start_pts={from_flicks}")
-    steps += [_conversion(picture), f"format={picture.output_format}"]
-    width, height = picture.padded_px
-    right, bottom = width - picture.width_px, height - picture.height_px
-    if right or bottom:
-        steps.append(f"pad={width}:{height}:0:0,fillborders=right={right}:bottom={bottom}:mode=smear")
-    return ",".join([*steps, stamp(stamps_fd)])
+    return ",".join([*steps, _conversion(picture), f"format={picture.output_format}", stamp(stamps_fd)])
 
 
 def stamp(fd: int) -> str:

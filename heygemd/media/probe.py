@@ -211,7 +211,8 @@ def _declared_s(document: dict[str, Any], stream: dict[str, Any]) -> Fraction | 
     if (own := seconds(stream.get("duration"))) is not None:
         return own
     tag = stream.get("tags", {}).get("DURATION")
-    if tag is not None:
+    start_s = seconds(stream.get("start_time")) or Fraction(0)
+    if tag is not None:  # Matroska counts from the beginning of the file
         parts = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", str(tag))
-        return int(parts[1]) * 3600 + int(parts[2]) * 60 + Fraction(parts[3]) if parts else None
+        return int(parts[1]) * 3600 + int(parts[2]) * 60 + Fraction(parts[3]) - start_s if parts else None
     return seconds(document.get("format", {}).get("duration")) if len(document["streams"]) == 1 else None

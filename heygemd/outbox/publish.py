@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 ClashPolicy = Literal["version", "replace", "fail"]
 """What to do when a film of the name exists; `replace` replaces films of heygemd only, never foreign files."""
 
-NAME_TAKEN_CODE = "E101"
+NAME_TAKEN_CODE = "E106"
 """Of the policy `fail` and of a film that must not be overwritten."""
 
 

@@ -115,7 +115,7 @@ class Report:
     stage_s: dict[str, float] = field(default_factory=dict)
     """Seconds by stage, summed over tasks and workers: may exceed `wall_s`."""
     realtime_factor: float | None = None
-    """Seconds of film made per second of work: above 1 is faster than the film plays."""
+    """Seconds of work per second of film: below 1 is faster than the film plays."""
     device: str = ""
     engine: EngineName
     engine_version: str | None = None
@@ -167,7 +167,7 @@ class Report:
             passed_frames=facts.passed_frames,
             wall_s=round(worked_s, 3),
             stage_s={stage: round(film.seconds[stage], 3) for stage in sorted(film.seconds)},
-            realtime_factor=round(facts.duration_s / worked_s, 3) if worked_s > 0 else None,
+            realtime_factor=round(worked_s / facts.duration_s, 3) if worked_s > 0 else None,
             device=film.device,
             engine=order.engine.name,
             engine_version=facts.versions.get("engine"),

@@ -85,7 +85,6 @@ class WaitingFile:
     """Relative to the inbox."""
     reason: str
     """A sentence: still arriving, no partner, ambiguous."""
-    size_bytes: int
     since: datetime
     code: str | None = None
 

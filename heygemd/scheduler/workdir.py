@@ -6,11 +6,13 @@
 A step is done when its file exists under its final name. A file that cannot be read counts as absent and is removed.
 """
 
+import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,7 +86,8 @@ def make_plan(order: Order, analysis: Analysis) -> Plan:
         sound_s=order.audio_info.duration_s,
         policy=order.options.length,
     )
-    max_frames = max(1, int(order.max_segment_s * timeline.fps))
+    max_segment_s = Fraction(str(order.max_segment_s))  # the decimal that was written: 0.3 s at 10 fps are 3 frames
+    max_frames = max(1, math.floor(max_segment_s * timeline.fps))
     return Plan(order=order, analysis=analysis, timeline=timeline, segments=cut(timeline.frame_count, max_frames))
 
 

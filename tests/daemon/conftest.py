@@ -40,9 +40,9 @@ class Workshop:
     config: Path
 
     def start(self, *flags):
-        log = (self.folder / "daemon.log").open("ab")
         argv = [sys.executable, "-m", "heygemd", "run", "--config", str(self.config), *flags]
-        return subprocess.Popen(argv, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        with (self.folder / "daemon.log").open("ab") as log:
+            return subprocess.Popen(argv, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def run_until_idle(self):
         """Returns the daemon's exit status."""
@@ -113,10 +113,18 @@ def pair(tmp_path_factory):
     return video, audio
 
 
+@pytest.fixture(scope="session")
+def open_workshop():
+    """A function that makes a workshop in a folder."""
+
+    def make(folder):
+        root, config = init_root(folder / "root"), folder / "heygemd.toml"
+        config.write_text(CONFIG.format(root=root.path, state=folder / "state", segment_s=2))
+        return Workshop(folder, root, folder / "state", config)
+
+    return make
+
+
 @pytest.fixture
-def workshop(tmp_path):
-    state = tmp_path / "state"
-    root = init_root(tmp_path / "root")
-    config = tmp_path / "heygemd.toml"
-    config.write_text(CONFIG.format(root=root.path, state=state, segment_s=2))
-    return Workshop(tmp_path, root, state, config)
+def workshop(tmp_path, open_workshop):
+    return open_workshop(tmp_path)

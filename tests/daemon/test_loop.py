@@ -75,16 +75,9 @@ def moments(workshop):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, pair):
+def undisturbed(tmp_path_factory, pair, open_workshop):
     """The film that every disturbed run must come to."""
-    from conftest import CONFIG, Workshop
-
-    from heygemd.intake.roots import init_root
-
-    folder = tmp_path_factory.mktemp("undisturbed")
-    root = init_root(folder / "root")
-    (folder / "heygemd.toml").write_text(CONFIG.format(root=root.path, state=folder / "state", segment_s=2))
-    workshop = Workshop(folder, root, folder / "state", folder / "heygemd.toml")
+    workshop = open_workshop(tmp_path_factory.mktemp("undisturbed"))
     drop(workshop, pair)
     assert workshop.run_until_idle() == 0
     return frames_of(workshop.films()[0])

@@ -32,7 +32,7 @@ def snapshot(samples, root) -> Snapshot:
             RunningJob(job="j1", name="安娜", folder="", stage="render", frames_done=5, frames_total=50, eta_s=9.5),
         ),
         queue=(QueuedJob(job="j2", name="<script>", folder="a", queued_at=now),),
-        waiting=(WaitingFile(path="lone.wav", reason="no partner", size_bytes=3, since=now),),
+        waiting=(WaitingFile(path="lone.wav", reason="no partner", since=now),),
         results=(LastResult(job="j0", name="x", folder="", state=JobState.DONE, finished_at=now, output="x.mp4"),),
     )
 

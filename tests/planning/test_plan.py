@@ -89,7 +89,7 @@ def a_plan(order: Order, frame_count: int = 100) -> Plan:
 
 
 @given(events)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_an_event_survives_its_pipe(event: Event) -> None:
     line = to_json(event)
     assert "\n" not in line

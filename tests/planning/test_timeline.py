@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heygemd.jobs.job import LengthPolicy
@@ -37,16 +37,19 @@ def test_a_short_source_is_stretched_as_drawn_in_the_module(policy: LengthPolicy
 
 
 @given(st.integers(1, 400), st.integers(1, 60), policies)
+@settings(max_examples=60, deadline=None)
 def test_every_frame_shows_a_tick_that_exists(frame_count: int, tick_count: int, policy: LengthPolicy) -> None:
     assert all(0 <= tick < tick_count for tick in ticks(frame_count, tick_count, policy))
 
 
 @given(st.integers(1, 60), st.integers(0, 60), policies)
+@settings(max_examples=60, deadline=None)
 def test_a_long_enough_source_is_shown_straight(frame_count: int, spare: int, policy: LengthPolicy) -> None:
     assert ticks(frame_count, frame_count + spare, policy) == list(range(frame_count))
 
 
 @given(st.integers(2, 60), st.integers(1, 400))
+@settings(max_examples=60, deadline=None)
 def test_ping_pong_never_jumps_and_never_stands_still(tick_count: int, frame_count: int) -> None:
     shown = ticks(frame_count, tick_count, LengthPolicy.AUTO)
     assert all(abs(b - a) == 1 for a, b in pairwise(shown))
@@ -64,6 +67,7 @@ def test_a_frame_outside_the_film_is_refused(frame: int) -> None:
 
 
 @given(st.integers(1, 10_000_000), st.sampled_from([8000, 16000, 44100, 48000]), rates)
+@settings(max_examples=60, deadline=None)
 def test_film_is_the_shortest_that_covers_the_sound(samples: int, rate_hz: int, fps: Fraction) -> None:
     sound_s = Fraction(samples, rate_hz)
     count = frames_for(sound_s, fps)
@@ -72,6 +76,7 @@ def test_film_is_the_shortest_that_covers_the_sound(samples: int, rate_hz: int, 
 
 
 @given(rates, st.integers(1, 500), st.fractions(min_value=0, max_value=60), policies)
+@settings(max_examples=60, deadline=None)
 def test_only_keep_video_ignores_the_length_of_the_sound(
     fps: Fraction, tick_count: int, sound_s: Fraction, policy: LengthPolicy
 ) -> None:
@@ -86,6 +91,7 @@ def test_a_source_without_ticks_is_refused() -> None:
 
 
 @given(rates, st.integers(0, 100_000))
+@settings(max_examples=60, deadline=None)
 def test_times_are_exact(fps: Fraction, frame: int) -> None:
     line = Timeline(fps=fps, frame_count=frame + 2, tick_count=1, policy=LengthPolicy.AUTO)
     assert line.time_of(frame + 1) - line.time_of(frame) == 1 / fps

@@ -9,6 +9,7 @@ from heygemd.render.atlas.mesh import (
     LIP_OUTLINE,
     LOWER_INNER,
     LOWER_LIP_MIDDLE,
+    LOWER_OUTER,
     UPPER_INNER,
     UPPER_LIP_MIDDLE,
     lower_face,
@@ -173,3 +174,14 @@ def test_closed_lips_never_cross(person):
     heights = (after[LOWER_INNER] - after[UPPER_INNER]) @ face.down / face.eye_px**2
     assert heights.min() > -0.003
     assert heights[1:-1].max() < 0.003
+
+
+def test_the_skin_never_folds_onto_the_lips(person):
+    mesh = lower_face()
+    chin_side = np.flatnonzero(np.isfinite(mesh.clearance) & (mesh.side > 0))
+    for own, opening in ((0.0, 0.35), (0.35, 0.0)):
+        face = face_of(face_points(person, opening=own))
+        after = bent_vertices(face, person, opening=opening, width=face.width)
+        for vertices in (face.vertices, after):
+            lip = vertices[LOWER_OUTER[mesh.nearest_column[chin_side]], 1]
+            assert (vertices[chin_side, 1] > lip).all()

@@ -68,6 +68,11 @@ def test_quick_walk_between_two_frames_stays() -> None:
     assert len(seen(track((10, 300, 100, 0), (10, 380, 100, 0)))) == 20
 
 
+def test_someone_who_stands_where_a_person_began_is_somebody_else() -> None:
+    walk = [(1, 300.0 + 60 * step, 100.0, 0) for step in range(11)]
+    assert seen(track(*walk, (4, 300, 100, 0))) == list(range(11))
+
+
 def test_each_scene_keeps_its_own_person() -> None:
     assert len(seen(track((10, 300, 100, 0), (3, 900, 60, 1), (5, 100, 200, 2)))) == 18
 

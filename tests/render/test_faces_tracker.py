@@ -111,6 +111,24 @@ def test_cut_raises_the_scene_and_the_face_is_searched_anew(portrait: np.ndarray
     assert track.points[4, topology.OUTER_EYE_CORNER_ROWS] == pytest.approx(EYE_CORNERS + 192, abs=4)
 
 
+def test_covered_mouth_is_noticed_while_the_face_is_followed(portrait: np.ndarray) -> None:
+    covered = portrait.copy()
+    covered[128:160, 190:256] = (235, 240, 240)  # a sheet of paper
+    track = clip([portrait, covered])
+    assert track.present.all()
+    assert track.lips_visible[0] > 0.85
+    assert track.lips_visible[1] < 0.5
+
+
+def test_either_net_may_see_that_the_mouth_is_covered() -> None:
+    reader, grey = tracker.FaceReader(), Picture.of_planes(np.full((192, 128), 128, np.uint8))
+    points = np.random.default_rng(0).uniform(40, 90, (topology.POINT_COUNT, 2))
+    readings = [tracker.Reading(points=points, face=1.0, lips_visible=belief) for belief in (0.0, 1.0)]
+    doubted, believed = (reader.refine_lips(grey, reading).lips_visible for reading in readings)
+    assert doubted == 0.0
+    assert 0.0 < believed < 1.0
+
+
 def test_face_that_disappears_is_lost_and_found_again(portrait: np.ndarray) -> None:
     covered = portrait.copy()
     covered[60:200, 150:300] = (60, 90, 120)

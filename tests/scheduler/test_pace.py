@@ -1,7 +1,7 @@
 """Pace: measured speed and the time that is left."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heygemd.scheduler.pace import WINDOW_S, Pace
@@ -44,6 +44,7 @@ def test_only_the_last_half_minute_counts() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 100), st.integers(0, 1000)), max_size=60))
+@settings(max_examples=60, deadline=None)
 def test_a_rate_is_never_negative(steps: list[tuple[float, int]]) -> None:
     pace, now_s = Pace(), 0.0
     for pause_s, frames in steps:

@@ -216,6 +216,7 @@ def test_only_deaths_and_bugs_are_strikes(code: str | None, was_ready: bool, str
 
 
 @given(st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
 def test_rests_grow_but_stay_bounded(times: int) -> None:
     assert 0 < rest_s(times) <= rest_s(times + 1) <= REST_LONGEST_S
 

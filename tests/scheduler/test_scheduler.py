@@ -424,6 +424,25 @@ def test_a_machine_that_starts_no_process_is_waited_for(house: House, monkeypatc
     assert isinstance(house.tick(12, pause_s=150.0)[0], FilmReady)
 
 
+def test_one_refused_start_is_enough_for_one_tick(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.devices = GPUS
+    house.restart()
+    house.add(JOB)
+    house.pool.act = lambda task: () if task.kind is RENDER else (leave_files(task),)
+    house.tick(3)
+    house.restart()
+    tried: list[str] = []
+
+    def refuse(engine: EngineChoice, device: str) -> int:
+        tried.append(device)
+        raise ResourceError("E302", "no processes left")
+
+    monkeypatch.setattr(house.pool, "start", refuse)
+    house.tick()
+    assert tried == ["cuda:0"]
+    assert house.state(JOB) is JobState.QUEUED
+
+
 def test_an_engine_that_cannot_be_had_fails_the_job_before_it_runs(house: House) -> None:
     house.add(a_job(options=RenderOptions(engine=EngineName.WAV2LIP)))
     assert the_failure(house.tick(3)).code == "E402"
@@ -650,8 +669,7 @@ def test_a_store_that_fails_in_the_middle_of_a_tick_costs_nothing(
     assert sorted(house.segments_sent()) == [0, 0, 1, 1, 2, 2]
 
 
-def test_no_worker_ever_has_two_tasks(house: House) -> None:
-    """A fake worker that is given a task while it has one answers like a real one: not at all."""
+def test_no_worker_ever_has_two_tasks_and_no_task_two_workers(house: House) -> None:
     house.devices = GPUS
     house.settings = RenderSettings(segment_s=0.5)
     house.restart()
@@ -660,6 +678,8 @@ def test_no_worker_ever_has_two_tasks(house: House) -> None:
 
     def check(worker: int, task: Task) -> None:
         assert worker not in busy, f"{task} after {busy[worker]}"
+        same = [t for t in busy.values() if (t.job_id, t.kind, t.segment) == (task.job_id, task.kind, task.segment)]
+        assert not same, f"{task} is in work already"
         busy[worker] = task
         send(worker, task)
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heygemd.errors import ResourceError
@@ -196,6 +196,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     st.floats(0.001, 100),
     st.integers(1, 10_000),
 )
+@settings(max_examples=60, deadline=None)
 def test_no_segment_is_longer_than_asked_unless_it_is_one_frame(fps: Fraction, segment_s: float, ticks: int) -> None:
     job = a_job(film_s=30)
     base = make_order(
@@ -203,5 +204,12 @@ def test_no_segment_is_longer_than_asked_unless_it_is_one_frame(fps: Fraction, s
     )
     order = replace(base, max_segment_s=segment_s, video_info=replace(base.video_info, fps=fps))
     plan = make_plan(order, Analysis(tick_count=ticks, face_frames=1, source_frames=1))
-    assert all(s.frame_count == 1 or s.frame_count / fps <= segment_s for s in plan.segments)
+    longest_s = Fraction(str(segment_s))
+    assert all(s.frame_count == 1 or s.frame_count / fps <= longest_s for s in plan.segments)
     assert plan.segments[-1].stop == plan.timeline.frame_count
+
+
+def test_a_segment_length_is_the_decimal_that_was_written(workdir: WorkDir, order: Order) -> None:
+    order = replace(order, max_segment_s=0.3)  # as a binary fraction it is a little less
+    plan = make_plan(order, Analysis(tick_count=20, face_frames=1, source_frames=1))
+    assert {segment.frame_count for segment in plan.segments} == {3}

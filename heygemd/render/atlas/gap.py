@@ -34,7 +34,7 @@ LIP_EDGE = 0.008
 SOFT_EDGE = 0.02
 """Height over which kept pixels give way to painted ones."""
 CORNER = (0.01, 0.05)
-"""A source column of up to the first height belongs to a corner of the mouth; from the second on it shows the inside."""
+"""A source column of up to the first height is a corner of the mouth; from the second on it shows the inside."""
 CLEAR_LINE = (0.3, 0.8)
 """How clear the dark line must be for what lies below it to be kept, too."""
 LUMA = np.array([0.114, 0.587, 0.299])
@@ -113,6 +113,8 @@ class Gap:
     below_upper: Vector
     above_lower: Vector
     """float64[n]: distance from each lip; negative on the lip."""
+    below_top: Vector
+    """float64[n]: distance below the middle of the upper lip; the corners lie far below it."""
     kept: Vector
     """float64[n, 2]: source point that the skull holds here."""
     lower: Vector
@@ -150,6 +152,7 @@ def fill_plan(
         across=2 * target.columns(x) / (COLUMNS - 1) - 1,
         below_upper=(y - target_upper) / eye_px,
         above_lower=(target_lower - y) / eye_px,
+        below_top=(y - float(target.upper[MIDDLE].mean())) / eye_px,
         kept=axes.join(x, np.clip(from_upper, source_upper + edge, source_lower - edge)),
         lower=axes.join(x, np.clip(from_lower, source_upper + edge, source_lower - edge)),
         lower_share=np.asarray(lower_share, np.float64),

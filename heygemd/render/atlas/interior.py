@@ -37,6 +37,8 @@ class Cavity:
     """float64[n]: distance from the upper lip; negative on the lip."""
     above_lower: Vector
     """float64[n]: distance from the lower lip."""
+    below_top: Vector
+    """float64[n]: distance below the middle of the upper lip: the height at which the upper teeth hang."""
     teeth: float
     """0..1: how much of painted teeth may be seen; 0 where the source shows its own."""
     opening: float
@@ -88,9 +90,9 @@ def _upper_teeth(cavity: Cavity) -> tuple[Vector, Vector]:
     tooth = np.clip(np.searchsorted(TOOTH_EDGES, from_middle, side="right") - 1, 0, len(TOOTH_SHORTER) - 1)
     on_tooth = 2 * (from_middle - TOOTH_EDGES[tooth]) / (TOOTH_EDGES[tooth + 1] - TOOTH_EDGES[tooth]) - 1
     length = edge - TOOTH_SHORTER[tooth] * smoothstep(edge, 0.02, 0.04) - 0.007 * on_tooth**4
-    cover = smoothstep(length - cavity.below_upper, -0.004, 0.004) * (1 - smoothstep(x, 0.66, 0.9))
+    cover = smoothstep(length - cavity.below_top, -0.004, 0.004) * (1 - smoothstep(x, 0.66, 0.9))
     brightness = (1 - 0.5 * x**1.5) * (0.66 + 0.34 * smoothstep(cavity.below_upper, 0, 0.03))
-    brightness *= (1 - 0.14 * on_tooth**6) * (1 - 0.10 * smoothstep(cavity.below_upper - edge + 0.012, 0, 0.012))
+    brightness *= (1 - 0.14 * on_tooth**6) * (1 - 0.10 * smoothstep(cavity.below_top - edge + 0.012, 0, 0.012))
     return cover, np.asarray(brightness)
 
 

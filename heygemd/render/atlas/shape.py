@@ -70,6 +70,7 @@ def bent_vertices(face: Face, person: Person, *, opening: float, width: float) -
         here = near & (mesh.side == side)
         excess = _thickness_excess(face, shift, inner, outer)
         shift[here, 1] -= mesh.outward[here] * excess[mesh.nearest_column[here]]
+    shift[:, 1] += _push_off_lips(face.shape + shift)
     to_picture = face.pose.scale[0] * face.pose.rotation[0, :2]
     return np.asarray(face.vertices + shift @ to_picture.T)
 
@@ -77,8 +78,8 @@ def bent_vertices(face: Face, person: Person, *, opening: float, width: float) -
 def _push_off_lips(shape: Vector) -> Vector:
     """Find how far skin vertices must move up or down (float64[468]) so that none lies on a lip.
 
-    The lift is linear: of a mouth opened very wide it leaves the skin around the lips behind, and a folded mesh
-    would show the lips twice.
+    Lift and shape model are linear: of a mouth opened very wide they leave the skin around the lips behind, and a
+    folded mesh would show the lips twice.
     """
     mesh = lower_face()
     lacking = np.zeros(len(shape))
