@@ -5,16 +5,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from heygemd import catalogue, places
+from heygemd.jobs.job import EngineName, RenderOptions
 from heygemd.jobs.store import JobStore
 from heygemd.scheduler.devices import choose_devices, find_devices
 from heygemd.scheduler.scheduler import Scheduler
 from heygemd.scheduler.workers import LocalWorkers
-from heygemd.settings import Settings
+from heygemd.settings import RenderSettings, Settings
 
 
 def utc_now() -> datetime:
     """The wall clock, only ever shown and stored; never used to measure."""
     return datetime.now(UTC)
+
+
+def default_options(settings: RenderSettings) -> RenderOptions:
+    """What a job gets that chose nothing."""
+    return RenderOptions(engine=EngineName(settings.engine), crf=settings.crf, preset=settings.preset)
 
 
 def open_scheduler(settings: Settings, store: JobStore, state_dir: Path) -> Scheduler:

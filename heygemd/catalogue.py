@@ -11,6 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -36,7 +37,7 @@ class Model:
     file: str
     """File name in the models directory; for a shipped model its path inside the package."""
     licence: str
-    commercial_use: bool
+    commercial_use: Literal["yes", "no", "unconfirmed"]
     source: str
     """One sentence: where it comes from."""
     size_bytes: int | None = None

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from heygemd import __version__
 from heygemd.errors import ADVICE, HeygemdError, SetupError
-from heygemd.jobs.job import EngineName, FaceChoice, LengthPolicy, RenderOptions, SilenceRule
+from heygemd.jobs.job import EngineName, LengthPolicy, RenderOptions, SilenceRule
 from heygemd.log import LogChoice, configure
 from heygemd.settings import Settings, load
 
@@ -112,9 +112,8 @@ def render(
     video: Annotated[Path, typer.Option("--video", "-v", help="The face: a clip or a still picture.")],
     audio: Annotated[Path, typer.Option("--audio", "-a", help="The voice.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The film to make (.mp4).")],
-    engine: Annotated[EngineName, typer.Option(help="Which renderer.")] = EngineName.AUTO,
+    engine: Annotated[EngineName | None, typer.Option(help="Which renderer.")] = None,
     length: Annotated[LengthPolicy, typer.Option(help="When sound and picture differ in length.")] = LengthPolicy.AUTO,
-    face: Annotated[FaceChoice, typer.Option(help="Which of several faces.")] = FaceChoice.MAIN,
     silence: Annotated[SilenceRule, typer.Option(help="What the mouth does in silence.")] = SilenceRule.CLOSE,
     audio_offset_ms: Annotated[int, typer.Option(min=-2000, max=2000, help="Mouth later than sound.")] = 0,
     crf: Annotated[int | None, typer.Option(min=0, max=40, help="x264 quality; 0 is lossless.")] = None,
@@ -125,20 +124,21 @@ def render(
     json_output: JsonOption = False,
 ) -> None:
     """Make one film without a daemon."""
+    from heygemd.assembly import default_options  # noqa: PLC0415
     from heygemd.oneshot import FilmRequest, make_film  # noqa: PLC0415
 
     _check_usage(video, audio, output, overwrite=overwrite)
     with _explained(as_json=json_output):
         settings = _settings(config, None, None)
         _log(settings, level="warning")
+        defaults = default_options(settings.render)
         options = RenderOptions(
-            engine=engine if engine is not EngineName.AUTO else EngineName(settings.render.engine),
+            engine=engine or defaults.engine,
             length=length,
-            face=face,
             silence=silence,
             audio_offset_ms=audio_offset_ms,
-            crf=settings.render.crf if crf is None else crf,
-            preset=preset or settings.render.preset,
+            crf=defaults.crf if crf is None else crf,
+            preset=preset or defaults.preset,
         )
         request = FilmRequest(
             video=video, audio=audio, output=output.absolute(), options=options,

@@ -47,9 +47,9 @@ ADVICE: dict[str, Advice] = {
     ),
     "E106": Advice(
         "A file of this name exists already and is not to be replaced.",
-        "Rename the input, move the existing file away, or set outbox.on_clash = \"version\".",
+        'Rename the input, move the existing file away, or set outbox.on_clash = "version".',
         "已存在同名文件,且不允许覆盖。",
-        "请重命名输入文件、移走已有文件,或设置 outbox.on_clash = \"version\"。",
+        '请重命名输入文件、移走已有文件,或设置 outbox.on_clash = "version"。',
     ),
     "E110": Advice(
         "The file is cut off or damaged.",

@@ -46,7 +46,7 @@ def test_published_generator_is_listed_with_its_hash() -> None:
     model = next(model for model in models() if model.file == "wav2lip_gan.pth")
     assert model.size_bytes == 435_801_865
     assert model.sha256 == "ca9ab7b7b812c0e80a6e70a5977c545a1e8a365a6c49d5e533023c034d7ac3d8"
-    assert not model.commercial_use
+    assert model.commercial_use == "no"
     assert not model.shipped
 
 

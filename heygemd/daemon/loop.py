@@ -11,12 +11,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import FrameType
 
 import structlog
 
 from heygemd import __version__, places
-from heygemd.assembly import open_scheduler, utc_now
+from heygemd.assembly import default_options, open_scheduler, utc_now
 from heygemd.daemon.errands import Nursery, open_nursery
 from heygemd.daemon.frontdesk import FrontDesk
 from heygemd.daemon.handover import Handover
@@ -112,7 +113,8 @@ class Daemon:
 
     def _receive(self, desk: FrontDesk, arrivals: tuple[Job, ...]) -> None:
         for job in arrivals:
-            if self.store.add(job):
+            # Nobody chose options for it, so it gets those of the settings, and keeps them when the settings change.
+            if self.store.add(replace(job, options=default_options(self.settings.render))):
                 log.info(
                     "intake.claimed",
                     job_id=job.id,

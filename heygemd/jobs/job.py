@@ -35,16 +35,6 @@ class LengthPolicy(StrEnum):
     """As long as the picture: the sound is padded with silence or cut."""
 
 
-class FaceChoice(StrEnum):
-    """Which of several faces speaks."""
-
-    MAIN = "main"
-    """The largest and most central one."""
-    LARGEST = "largest"
-    LEFT = "left"
-    RIGHT = "right"
-
-
 class SilenceRule(StrEnum):
     """What the mouth does where nobody speaks."""
 
@@ -59,7 +49,6 @@ class RenderOptions:
 
     engine: EngineName = EngineName.AUTO
     length: LengthPolicy = LengthPolicy.AUTO
-    face: FaceChoice = FaceChoice.MAIN
     silence: SilenceRule = SilenceRule.CLOSE
     audio_offset_ms: int = 0
     """Positive: the mouth follows the sound later."""

@@ -36,6 +36,9 @@ DECODER_THREADS = 4
 
 PROTOCOLS = "file,pipe,fd"
 
+SLOWEST_BYTES_PER_S = 2 << 20
+"""A disk or share that gives less counts as standing still: 20 GB of ProRes may well need longer than a probe."""
+
 LOG_LEVEL = "repeat+level+error"
 """Every complaint on a line of its own, with its level: that makes errors countable."""
 
@@ -175,6 +178,11 @@ def decoder_leash(limits: Limits, *, wall_s: float | None = None, file_bytes: in
     return Leash(stall_s=limits.stall_s, wall_s=wall_s, memory_bytes=limits.memory_bytes, file_bytes=file_bytes)
 
 
+def reading_s(size_bytes: int) -> float:
+    """Wall clock that merely reading so many bytes is granted, on top of everything else."""
+    return size_bytes / SLOWEST_BYTES_PER_S
+
+
 def start(
     output: Stream,
     *,
@@ -204,7 +212,11 @@ def start_probe(file: OpenFile, demuxer: str, limits: Limits, *questions: str) -
     tools = require_tools()
     inputs = [word for name, value in guards(demuxer, limits).items() for word in (f"-{name}", str(value))]
     argv = [*tools.leash, tools.ffprobe, "-hide_banner", "-v", "repeat+level+warning", *questions, *inputs]
-    return Child([*argv, "-i", file.url], leash=decoder_leash(limits, wall_s=limits.probe_wall_s), pass_fds=(file.fd,))
+    return Child(
+        [*argv, "-i", file.url],
+        leash=decoder_leash(limits, wall_s=limits.probe_wall_s + reading_s(file.size_bytes)),
+        pass_fds=(file.fd,),
+    )
 
 
 def input_error(outcome: Outcome, what: str) -> HeygemdError:

@@ -48,7 +48,8 @@ UNSURE_LEAD_S = 5
 where the index led too far: frames that depend on the key frame before theirs (HEVC open GOP) are lost otherwise."""
 
 MISSING_SHARE = 0.1
-"""A decoder that gives fewer of the frames that the packets promised makes the file damaged."""
+"""So much of a picture may be missing at its end, or, with complaints of the decoder, anywhere. (Fewer frames than
+packets alone say nothing: fields and hidden reference frames have packets of their own.)"""
 
 ENCODER_STALL_S = 120.0
 ENCODER_THREADS = 8
@@ -107,8 +108,12 @@ class SourceVideo:
             count, previous = count + 1, pts_s
         promised = self._info.frame_count
         log.debug("media.decode_finished", frames=count, promised=promised, errors=self.errors)
-        if count < promised * (1 - MISSING_SHARE) - 1:
-            raise InputError("E110", f"only {count} of {promised} frames can be decoded")
+        is_short = previous < self._info.duration_s * (1 - MISSING_SHARE) - 1
+        has_holes = self.errors and count < promised * (1 - MISSING_SHARE) - 1
+        if not count or is_short or has_holes:
+            raise InputError(
+                "E110", f"only {count} of {promised} frames can be decoded, up to {max(previous, 0):.2f} s"
+            )
 
     def read(self, indexes: Sequence[int], pts_s: NDArray[np.float64]) -> Iterator[Planes]:
         """Fetch the source frames with these indexes, in this order, as `decode` gave them.

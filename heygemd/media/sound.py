@@ -50,7 +50,7 @@ def listen(file: OpenFile, track: SoundTrack, limits: Limits) -> Heard:
         t=limits.max_duration_s + 1,
     )
     with ffmpeg.patience_as("E105", "decoding the sound"):
-        leash = ffmpeg.decoder_leash(limits, wall_s=limits.probe_wall_s)
+        leash = ffmpeg.decoder_leash(limits, wall_s=limits.probe_wall_s + ffmpeg.reading_s(file.size_bytes))
         outcome = ffmpeg.run(output, leash=leash, pass_fds=(file.fd,), level="repeat+level+info")
     counts = [int(n) for n in re.findall(r"n_samples: (\d+)", outcome.stderr)]
     if not outcome.ok and not sum(counts):
@@ -79,7 +79,7 @@ def decode_speech(path: Path, info: AudioInfo, out: Path, limits: Limits) -> int
             ac=1,
             t=limits.max_duration_s,
         )
-        wall_s = limits.stall_s + float(info.duration_s)
+        wall_s = limits.stall_s + float(info.duration_s) + ffmpeg.reading_s(file.size_bytes)
         leash = ffmpeg.decoder_leash(limits, wall_s=wall_s, file_bytes=most_bytes)
         outcome = ffmpeg.run(output, leash=leash, pass_fds=(file.fd, fd))
         if any(outcome.says(text) for text in ffmpeg.DISK_FULL):

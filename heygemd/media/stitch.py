@@ -43,9 +43,6 @@ AAC_BITS_PER_SAMPLE = 4
 
 LIST_NAME = "list.ffconcat"
 
-SLOWEST_BYTES_PER_S = 2 << 20
-"""A disk slower than this when joining counts as standing still."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StitchFacts:
@@ -82,7 +79,7 @@ def stitch(
             info=audio_info,
             film=OpenFile(fd, 0),
             limits=limits,
-            wall_s=limits.stall_s + size_bytes / SLOWEST_BYTES_PER_S + float(film_s),
+            wall_s=limits.stall_s + ffmpeg.reading_s(size_bytes) + float(film_s),
         )
         copied = audio_info.codec in COPIED_CODECS and not fit_sound and joint.copy_sound()
         if not copied:

@@ -1,7 +1,7 @@
 """The finished film's own check: it is decoded to its end before anybody sees it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +20,7 @@ CODEC_FRAME = {"mp3": 1152, "aac": 1024}
 
 SAME_S = Fraction(1, 1000)
 SAME_FLICKS = 2
+PROGRESS_FRAMES = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +33,19 @@ class FilmCheck:
 
 
 def verify_film(
-    film: Path, *, frame_count: int, fps: Fraction, width_px: int, height_px: int, sound_s: Fraction, limits: Limits
+    film: Path,
+    *,
+    frame_count: int,
+    fps: Fraction,
+    width_px: int,
+    height_px: int,
+    sound_s: Fraction,
+    limits: Limits,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> FilmCheck:
     """Decode the whole film; raises FaultError E502 that names the first thing that differs.
+
+    `progress` is told the frames seen so far, about once a second of film.
 
     Asked are: one picture and one sound, size, exact number of frames at exactly constant stamps from 0 on, no
     decoding error, the sound's start at 0 and its length within one codec frame.
@@ -43,7 +54,7 @@ def verify_film(
         document, _ = probe.describe(file, "mov", limits)
         picture, sound = _streams(document)
         _expect("size", (picture["width"], picture["height"]), (width_px, height_px))
-        count = _count_frames(file, fps, limits)
+        count = _count_frames(file, fps, limits, progress)
         _expect("number of frames", count, frame_count)
         rate_hz = int(sound["sample_rate"])
         track = SoundTrack(demuxer="mov", stream=int(sound["index"]), rate_hz=rate_hz, channels=int(sound["channels"]))
@@ -79,13 +90,15 @@ def _streams(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return kinds["video"], kinds["audio"]
 
 
-def _count_frames(file: OpenFile, fps: Fraction, limits: Limits) -> int:
+def _count_frames(file: OpenFile, fps: Fraction, limits: Limits, progress: Callable[[int], None]) -> int:
     count = 0
     with ffmpeg.patience_as("E502", "decoding the film"):
         for count, pts in enumerate(_stamps(file, limits), start=1):
             expected = round((count - 1) / fps * FLICKS_PER_S)
             if pts is None or abs(pts - expected) > SAME_FLICKS:
                 raise FaultError("E502", f"frame {count - 1} is stamped {pts} flicks instead of {expected}")
+            if count % PROGRESS_FRAMES == 0:
+                progress(count)
     return count
 
 

@@ -16,7 +16,7 @@ import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -159,7 +159,7 @@ class Task:
     segment: Segment | None = None
     device: str = "cpu"
     batch_size: int = 16
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     """What the strangers' files may cost; no part of the plan, for it changes no pixel."""
 
 
@@ -205,9 +205,20 @@ class RenderFacts:
 
 def to_json(value: object) -> str:
     """Any of the types above as one line of JSON."""
-    return TypeAdapter(type(value)).dump_json(value).decode()
+    return _adapter(type(value)).dump_json(value).decode()
 
 
 def from_json(kind: type[T], text: str | bytes) -> T:
     """Read one of the types above; raises pydantic.ValidationError on anything else."""
-    return TypeAdapter(kind).validate_json(text)
+    found: T = _adapter(kind).validate_json(text)
+    return found
+
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+"""Building one costs milliseconds, and a plan is hashed often."""
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

@@ -1,9 +1,10 @@
 """Files that save work and may vanish at any time: read when good, made again when not."""
 
+import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
@@ -28,15 +29,18 @@ def recall(path: Path, load: Callable[[Path], Kept]) -> Kept | None:
     return kept
 
 
-def save_arrays(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
-    """Write named arrays as `.npz`, whole or not at all."""
-    part = path.with_name(path.name + ".part")
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays as `.npz`, whole or not at all, and on the disk when this returns."""
+    # A name of its own: two workers may fill the same cache entry.
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)
 
 
-def load_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read what `save_arrays` wrote."""
     with np.load(path, allow_pickle=False) as data:
         return {name: data[name] for name in data.files}

@@ -49,6 +49,7 @@ def finish(plan: Plan, limits: Limits, engine_version: str, report: Report) -> d
         height_px=order.video_info.height_px,
         sound_s=film_s if keep_video else order.audio_info.duration_s,
         limits=limits,
+        progress=lambda done: report(done, timeline.frame_count),
     )
     watch.lap("verify")
     _draw_sheet(plan, draft, limits)

@@ -133,15 +133,21 @@ def _index(task: Task) -> int | None:
 
 def failure(task: Task, error: Exception) -> Event:
     """Sort what went wrong into the code that the scheduler decides by."""
-    code, message, trace = "E500", f"{type(error).__name__}: {error}", traceback.format_exc()
+    code, message, trace = "E500", f"{type(error).__name__}: {error}", _plain(traceback.format_exc())
     if isinstance(error, HeygemdError):
         code, message, trace = error.code, error.message, ""
     elif isinstance(error, torch.OutOfMemoryError):
         code = ResourceError("E301", message).code
     elif isinstance(error, OSError) and error.errno in DISK_ERRNOS:
         code = ResourceError("E202", message).code
+    message = _plain(message)
     log.warning("task.failed", task=task.kind, segment=_index(task), error_code=code, reason=message)
     return Event(kind=EventKind.FAILED, error_code=code, message=message, traceback=trace)
+
+
+def _plain(text: str) -> str:
+    """A file name that is not UTF-8 reaches messages as lone surrogates, which JSON cannot carry."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _peak_vram(device: str) -> int:

@@ -5,24 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from heygemd.errors import InputError, SetupError
-from heygemd.jobs.job import EngineName, Job, RenderOptions
+from heygemd.jobs.job import EngineName, Job
 from heygemd.planning.plan import EngineChoice, Order
 from heygemd.settings import RenderSettings
 
 ChooseEngine = Callable[[EngineName], EngineChoice]
 """Settles `auto` and finds the weights; raises SetupError E402 when there are none."""
-BUILT_IN = RenderOptions()
-
-
-def options_of(job: Job, settings: RenderSettings) -> RenderOptions:
-    """Merge: what the job asks for; where it asks for nothing (a built-in default), what the settings say."""
-    asked = job.options
-    return replace(
-        asked,
-        engine=EngineName(settings.engine) if asked.engine is BUILT_IN.engine else asked.engine,
-        crf=settings.crf if asked.crf == BUILT_IN.crf else asked.crf,
-        preset=settings.preset if asked.preset == BUILT_IN.preset else asked.preset,
-    )
 
 
 def make_order(
@@ -38,7 +26,6 @@ def make_order(
         raise InputError("E110", "the files were never found to be usable")
     for file in (job.video, job.audio):
         _check_name(file.path)
-    options = options_of(job, settings)
     order = Order(
         job_id=job.id,
         work_dir=work_dir,
@@ -49,8 +36,8 @@ def make_order(
         audio=job.audio.path,
         audio_sha256=job.audio.sha256,
         audio_info=job.media.audio,
-        options=options,
-        engine=_engine(options.engine, saved, choose),
+        options=job.options,
+        engine=_engine(job.options.engine, saved, choose),
         max_segment_s=settings.segment_s,
     )
     if saved and replace(order, options=saved.options, max_segment_s=saved.max_segment_s) == saved:

@@ -9,6 +9,7 @@ import pytest
 
 from heygemd.errors import HeygemdError
 from heygemd.limits import Limits
+from heygemd.media import ffmpeg
 from heygemd.media.probe import probe_audio, probe_video
 
 pytestmark = pytest.mark.ffmpeg
@@ -107,8 +108,11 @@ def test_a_lie_about_its_kind_does_not_matter(film: Film, limits: Limits, tmp_pa
 @pytest.mark.parametrize(
     "text", ["#EXTM3U\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {other}\n"]
 )
-def test_playlists_called_mp4_are_refused(film: Film, limits: Limits, tmp_path: Path, text: str) -> None:
+def test_playlists_called_mp4_are_refused_before_any_process_starts(
+    film: Film, limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     (tmp_path / "x.mp4").write_text(text.format(other=film("plain.mp4", "-c:v", "libx264")))
+    monkeypatch.delattr(ffmpeg, "Child")
     assert refusal(probe_video, tmp_path / "x.mp4", limits) == "E101"
     assert refusal(probe_audio, tmp_path / "x.mp4", limits) == "E101"
 

@@ -32,7 +32,18 @@ def presenter(tmp_path_factory, repository):
 def lossless_film(folder, video, voice, name, *options):
     """Returns the film and its report."""
     film = folder / f"{name}.mp4"
-    argv = [sys.executable, "-m", "heygemd", "render", "--video", str(video), "--audio", str(voice), "--output", str(film)]
+    argv = [
+        sys.executable,
+        "-m",
+        "heygemd",
+        "render",
+        "--video",
+        str(video),
+        "--audio",
+        str(voice),
+        "--output",
+        str(film),
+    ]
     run = subprocess.run(
         [*argv, "--engine", "atlas", "--crf", "0", "--preset", "ultrafast", "--json", *options],
         capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": str(folder / "state")},

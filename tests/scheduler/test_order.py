@@ -8,7 +8,7 @@ import pytest
 from heygemd.errors import InputError, SetupError
 from heygemd.jobs.job import EngineName, InputFile, Job, RenderOptions
 from heygemd.planning.plan import EngineChoice, Order
-from heygemd.scheduler.order import make_order, options_of
+from heygemd.scheduler.order import make_order
 from heygemd.settings import RenderSettings
 from tests.scheduler.conftest import a_job, choose_engine
 
@@ -34,15 +34,10 @@ def test_an_order_names_both_files_and_how_to_open_them() -> None:
     assert order.engine == EngineChoice(name=EngineName.PASSTHROUGH)
 
 
-def test_settings_fill_in_what_the_job_leaves_open() -> None:
-    settings = RenderSettings(engine="passthrough", crf=23, preset="slow")
-    options = options_of(a_job(options=RenderOptions()), settings)
-    assert (options.engine, options.crf, options.preset) == (EngineName.PASSTHROUGH, 23, "slow")
-
-
-def test_what_the_job_asks_for_wins() -> None:
-    asked = RenderOptions(engine=EngineName.ATLAS, crf=0, preset="ultrafast")
-    assert options_of(a_job(options=asked), RenderSettings(engine="wav2lip", crf=23, preset="slow")) == asked
+def test_the_job_s_own_options_are_taken_as_they_are() -> None:
+    asked = RenderOptions(engine=EngineName.PASSTHROUGH, crf=18, preset="ultrafast")
+    settings = RenderSettings(engine="wav2lip", crf=23, preset="slow")
+    assert order_of(a_job(options=asked), settings=settings).options == asked
 
 
 def test_a_setting_changed_in_the_middle_of_a_film_is_for_the_next_film() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from heygemd.render.cache import load_arrays, save_arrays
+
 TRACKER_VERSION = "landmark74-1"
 """Part of the cache key: changes whenever the same pixels would give another track."""
 
@@ -47,21 +49,11 @@ class FaceTrack:
         )
 
     def save(self, path: Path) -> None:
-        """Write as `.npz` under a temporary name, then rename."""
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
-            np.savez(
-                file,
-                pts_s=self.pts_s,
-                points=self.points,
-                confidence=self.confidence,
-                lips_visible=self.lips_visible,
-                scene=self.scene,
-            )
-        part.replace(path)
+        """Write as `.npz`, whole or not at all."""
+        save_arrays(path, {name: getattr(self, name) for name in self.__dataclass_fields__})
 
     @classmethod
     def load(cls, path: Path) -> "FaceTrack":
         """Read what `save` wrote; raises OSError, ValueError or KeyError on anything else."""
-        with np.load(path, allow_pickle=False) as data:
-            return cls(**{name: data[name] for name in cls.__dataclass_fields__})
+        data = load_arrays(path)
+        return cls(**{name: data[name] for name in cls.__dataclass_fields__})
