@@ -34,7 +34,7 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     # A name of its own: two workers may fill the same cache entry.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

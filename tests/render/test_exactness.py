@@ -1,6 +1,7 @@
 """What a lossless film proves: only the mouth changed, and segments leave no trace."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -32,22 +33,15 @@ def presenter(tmp_path_factory, repository):
 def lossless_film(folder, video, voice, name, *options):
     """Returns the film and its report."""
     film = folder / f"{name}.mp4"
-    argv = [
-        sys.executable,
-        "-m",
-        "heygemd",
-        "render",
-        "--video",
-        str(video),
-        "--audio",
-        str(voice),
-        "--output",
-        str(film),
-    ]
+    files = ["--video", str(video), "--audio", str(voice), "--output", str(film)]
+    how = ["--engine", "atlas", "--crf", "0", "--preset", "ultrafast", "--json"]
     run = subprocess.run(
-        [*argv, "--engine", "atlas", "--crf", "0", "--preset", "ultrafast", "--json", *options],
-        capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": str(folder / "state")},
-    )  # fmt: skip
+        [sys.executable, "-m", "heygemd", "render", *files, *how, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "XDG_STATE_HOME": str(folder / "state")},
+    )
     assert run.returncode == 0, run.stderr
     return film, json.loads(run.stdout)
 
