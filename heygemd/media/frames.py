@@ -22,7 +22,7 @@ from heygemd.limits import Limits
 from heygemd.media import ffmpeg, probe
 from heygemd.media.child import Leash, Outcome, StalledError
 from heygemd.media.parts import whole_file
-from heygemd.media.picture import FLICKS_PER_S, Picture, chain, pts_of
+from heygemd.media.picture import FLICKS_PER_S, Picture, chain, pts_of, tag_options, tags_filter
 from heygemd.media.rates import timescale
 from heygemd.media.runs import Run, runs_of
 
@@ -317,7 +317,7 @@ class SegmentWriter:
             raw["v"],
             url=f"/dev/fd/{fd}",
             muxer="mp4",
-            vf=f"setsar={aspect.numerator}/{aspect.denominator},{_tags_filter(info)}",
+            vf=f"setsar={aspect.numerator}/{aspect.denominator},{tags_filter(info.colour)}",
             fps_mode="passthrough",
             c_v="libx264",
             preset=self._preset,
@@ -326,29 +326,5 @@ class SegmentWriter:
             flags="+cgop",
             threads=min(ENCODER_THREADS, len(os.sched_getaffinity(0))),
             video_track_timescale=timescale(self._fps),
-            **_tag_options(info),
+            **tag_options(info.colour),
         )
-
-
-def _tags_filter(info: VideoInfo) -> str:
-    tags = info.colour
-    named = {
-        "range": tags.range,
-        "color_primaries": tags.primaries,
-        "color_trc": tags.transfer,
-        "colorspace": tags.matrix,
-    }
-    known = [f"{name}={value}" for name, value in named.items() if value]
-    return "setparams=" + ":".join(known) if known else "null"
-
-
-def _tag_options(info: VideoInfo) -> dict[str, str]:
-    """Give the same tags once more for ffmpeg < 7, whose encoders do not ask the frames."""
-    tags = info.colour
-    named = {
-        "color_range": tags.range,
-        "color_primaries": tags.primaries,
-        "color_trc": tags.transfer,
-        "colorspace": tags.matrix,
-    }
-    return {name: value for name, value in named.items() if value}

@@ -116,6 +116,23 @@ def pts_of(line: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
+def tag_options(colour: ColourTags) -> dict[str, str]:
+    """Encoder options for the tags that are known; ffmpeg < 7 asks these."""
+    named = {
+        "color_range": colour.range,
+        "color_primaries": colour.primaries,
+        "color_trc": colour.transfer,
+        "colorspace": colour.matrix,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def tags_filter(colour: ColourTags) -> str:
+    """A filter that writes the same tags into every frame; ffmpeg ≥ 7 asks these."""
+    known = [f"{name.replace('color_range', 'range')}={value}" for name, value in tag_options(colour).items()]
+    return "setparams=" + ":".join(known) if known else "null"
+
+
 def _conversion(picture: Picture) -> str:
     steps = [f"scale={picture.width_px}:{picture.height_px}", SCALER]
     if picture.pixel_format in UNTOUCHED:

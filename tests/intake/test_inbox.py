@@ -1,25 +1,19 @@
-import errno
+"""From files in the inbox to jobs, and what is said about files that wait."""
+
 import hashlib
 import os
 import pickle
-import shutil
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
 import pytest
 
-from heygemd.errors import InputError, ResourceError, SetupError
+from heygemd.errors import InputError
 from heygemd.intake import inbox as inbox_module
 from heygemd.intake import inspection
-from heygemd.intake.disk import FullDisk
 from heygemd.intake.inbox import CLAIMS_PER_LOOK, MAX_OPEN_CLAIMS
 from heygemd.intake.pairing import Why
-from heygemd.intake.roots import init_root
 from heygemd.jobs.states import JobState
-
-HOLD = "import sys; f = open(sys.argv[1], 'ab'); print('open', flush=True); sys.stdin.read()"
 
 
 def test_a_pair_becomes_one_job_once(rig):
@@ -77,115 +71,6 @@ def test_names_of_255_bytes_are_claimed(rig):
     assert len(job.claim_dir.name.encode()) <= 255
 
 
-def test_growing_file_is_not_claimed(rig):
-    rig.drop("a.wav")
-    for size in range(1, 30):
-        rig.drop("a.mp4", b"x" * size)
-        assert not rig.look().arrivals
-    assert rig.records() == []
-    rig.run(8)
-    assert len(rig.stored) == 1
-
-
-def test_file_held_open_by_a_writer_is_not_claimed(rig):
-    rig.drop_pair()
-    path = rig.root.inbox / "anna.mp4"
-    command = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == b"open\n"
-        found = rig.run(30)
-        assert rig.stored == {}
-        assert [waiting.why for waiting in found.waiting] == [Why.ARRIVING]
-        assert not found.busy
-        holder.stdin.close()
-    rig.run()
-    assert len(rig.stored) == 1
-
-
-def test_writer_that_follows_the_file_into_the_claim_gets_it_back(rig):
-    rig.drop_pair()
-    while not rig.records():
-        rig.look()
-    (claimed,) = rig.root.processing.glob("*/anna.wav")
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(claimed)], stdin=-1, stdout=-1) as holder:
-        assert holder.stdout.readline() == b"open\n"
-        rig.run(10)
-        assert rig.stored == {}
-        assert rig.files() == {"inbox/anna.mp4": b"picture", "inbox/anna.wav": b"sound"}
-        holder.stdin.close()
-    rig.run()
-    assert len(rig.stored) == 1
-
-
-def test_file_that_changes_after_the_claim_goes_back_and_must_be_quiet_for_longer(rig):
-    rig.drop_pair()
-    while not rig.records():
-        rig.look()
-    (claimed,) = rig.root.processing.glob("*/anna.wav")
-    claimed.write_bytes(b"longer sound")
-    rig.look()
-    assert rig.files() == {"inbox/anna.mp4": b"picture", "inbox/anna.wav": b"longer sound"}
-    assert (rig.records(), list(rig.root.processing.iterdir())) == ([], [])
-    looks = 0
-    while not rig.records():
-        rig.look()
-        looks += 1
-    assert looks == 4
-    rig.run()
-    (job,) = rig.stored.values()
-    assert job.audio.size_bytes == 12
-
-
-def test_file_that_changes_while_it_is_probed_goes_back(rig):
-    def touching_probe(video: Path, audio: Path):
-        audio.write_bytes(b"other")
-        return rig.media
-
-    rig.probe = touching_probe
-    rig.drop_pair()
-    rig.run(7)
-    assert rig.stored == {}
-    assert set(rig.files()) == {"inbox/anna.mp4", "inbox/anna.wav"}
-
-
-def test_files_go_back_beside_new_ones_of_the_same_name_and_stay_a_pair(rig):
-    rig.drop_pair()
-    while not rig.records():
-        rig.look()
-    (claimed,) = rig.root.processing.glob("*/anna.wav")
-    rig.drop("anna.mp4", b"new picture")
-    claimed.write_bytes(b"changed")
-    rig.look()
-    assert rig.files() == {
-        "inbox/anna (1).mp4": b"picture",
-        "inbox/anna (1).wav": b"changed",
-        "inbox/anna.mp4": b"new picture",
-    }
-    rig.run(12)
-    assert [job.name for job in rig.stored.values()] == ["anna (1)"]
-
-
-def test_folder_that_was_deleted_meanwhile_is_made_again(rig):
-    rig.drop_pair("s/t/anna")
-    while not rig.records():
-        rig.look()
-    shutil.rmtree(rig.root.inbox / "s")
-    (claimed,) = rig.root.processing.glob("*/anna.wav")
-    claimed.write_bytes(b"changed")
-    rig.look()
-    assert set(rig.files()) == {"inbox/s/t/anna.mp4", "inbox/s/t/anna.wav"}
-
-
-def test_claim_that_somebody_carries_away_is_forgotten(rig):
-    rig.drop_pair()
-    while not rig.records():
-        rig.look()
-    (folder,) = rig.root.processing.iterdir()
-    folder.rename(rig.root.path.parent / "mine")
-    rig.run(4)
-    assert (rig.records(), rig.stored, list(rig.root.processing.iterdir())) == ([], {}, [])
-
-
 def test_refused_file_is_a_failed_job_with_its_inputs(rig):
     def strict_probe(video: Path, audio: Path):
         raise InputError("E101", "anna.mp4 is a text")
@@ -201,51 +86,6 @@ def test_refused_file_is_a_failed_job_with_its_inputs(rig):
         None,
     )
     assert job.video.path.read_bytes() == b"picture"
-
-
-def test_fault_of_the_machine_pauses_and_fails_nothing(rig):
-    faults = [ResourceError("E202", "disk low")]
-
-    def probe(video: Path, audio: Path):
-        if faults:
-            raise faults[0]
-        return rig.media
-
-    rig.probe = probe
-    rig.drop_pair()
-    found = rig.run(8)
-    assert (found.paused, found.busy, rig.stored) == ("E202 disk low", True, {})
-    faults.clear()
-    found = rig.run(1)
-    assert (found.paused, len(rig.stored)) == (None, 1)
-
-
-def test_missing_tool_is_told_to_the_operator(rig):
-    def probe(video: Path, audio: Path):
-        raise SetupError("E403", "no ffmpeg")
-
-    rig.probe = probe
-    rig.drop_pair()
-    with pytest.raises(SetupError):
-        rig.run()
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE])
-@pytest.mark.parametrize("step", ["write", "sync", "rename", "mkdir", "unlink", "rmdir"])
-def test_failing_disk_pauses_and_everything_goes_on_when_it_is_mended(rig, number, step):
-    disk = FullDisk(number, frozenset({step}))
-    rig.disk = disk
-    rig.drop_pair()
-    found = rig.run(8)
-    assert os.strerror(number) in (found.paused or "") or step in ("unlink", "rmdir")
-    disk.failing = frozenset()
-    rig.run(10)
-    (job,) = rig.stored.values()
-    assert rig.records() == []
-    assert rig.files() == {
-        f"processing/{job.claim_dir.name}/anna.mp4": b"picture",
-        f"processing/{job.claim_dir.name}/anna.wav": b"sound",
-    }
 
 
 def test_arrival_is_announced_until_it_is_acknowledged(rig):
@@ -327,50 +167,11 @@ def test_links_pipes_and_folders_are_never_opened(rig):
     assert (rig.root.inbox / "a.mp4").is_symlink()
 
 
-def test_file_exchanged_for_a_link_after_the_claim_is_not_read(rig):
-    secret = rig.root.path.parent / "secret.mp4"
-    secret.write_bytes(b"secret")
-    rig.drop_pair()
-    while not rig.records():
-        rig.look()
-    (claimed,) = rig.root.processing.glob("*/anna.mp4")
-    claimed.unlink()
-    claimed.symlink_to(secret)
-    rig.run(10)
-    assert rig.stored == {}
-    assert (rig.root.inbox / "anna.mp4").is_symlink()
-    assert (rig.root.inbox / "anna.wav").read_bytes() == b"sound"
-
-
 def test_empty_file_waits_without_keeping_the_daemon_busy(rig):
     rig.drop("a.mp4", b"")
     rig.drop("a.wav")
     found = rig.run(30)
     assert ([w.why for w in found.waiting], found.busy, rig.stored) == ([Why.ARRIVING], False, {})
-
-
-def test_deleted_before_the_claim_is_forgotten(rig):
-    rig.drop_pair()
-    rig.look()
-    (rig.root.inbox / "anna.wav").unlink()
-    rig.run(10)
-    assert rig.stored == {}
-    assert set(rig.files()) == {"inbox/anna.mp4"}
-
-
-def test_partner_that_vanishes_between_look_and_rename_claims_neither(rig, monkeypatch):
-    rig.drop_pair()
-    original = rig.root.inbox / "anna.wav"
-
-    class Thief(FullDisk):
-        def reach(self, step, path):
-            if step == "mkdir":
-                original.unlink(missing_ok=True)
-
-    rig.disk = Thief(0, frozenset())
-    rig.run(6)
-    assert rig.files() == {"inbox/anna.mp4": b"picture"}
-    assert (rig.records(), list(rig.root.processing.iterdir()), rig.stored) == ([], [], {})
 
 
 def test_the_same_name_later_is_a_new_job(rig):
@@ -379,36 +180,6 @@ def test_the_same_name_later_is_a_new_job(rig):
     rig.drop_pair()
     rig.run()
     assert len({job.claim_dir for job in rig.stored.values()}) == 2
-
-
-def test_offline_root_says_so_infers_nothing_and_resumes(rig):
-    rig.drop_pair()
-    rig.look()
-    away = rig.root.path.rename(rig.root.path.with_name("away"))
-    found = rig.look()
-    assert "no sentinel" in found.offline or "reached" in found.offline
-    rig.root.path.mkdir()
-    assert "not mounted" in rig.look().offline
-    rig.root.path.rmdir()
-    init_root(rig.root.path)
-    assert "another root" in rig.look().offline
-    shutil.rmtree(rig.root.path)
-    away.rename(rig.root.path)
-    assert rig.look().offline is None
-    rig.run()
-    assert len(rig.stored) == 1
-
-
-def test_share_that_goes_with_an_open_claim_resumes_it(rig):
-    rig.drop_pair()
-    while not rig.records():
-        rig.look()
-    away = rig.root.path.rename(rig.root.path.with_name("away"))
-    assert rig.look().offline
-    rig.inbox.acknowledge(["20260304T120506789-aaaaaaaaaa"])
-    away.rename(rig.root.path)
-    rig.run()
-    assert len(rig.stored) == 1
 
 
 def test_claims_of_one_look_are_bounded_and_oldest_go_first(rig):

@@ -1,7 +1,7 @@
 """A small house: a real store, real work directories, fake workers, and clocks that stand until they are moved."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -13,15 +13,18 @@ from heygemd.errors import SetupError
 from heygemd.jobs.job import AudioInfo, EngineName, InputFile, Job, MediaInfo, RenderOptions, VideoInfo
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
-from heygemd.planning.plan import EngineChoice, Task
+from heygemd.planning.plan import EngineChoice, Event, Task, TaskKind
 from heygemd.scheduler.devices import Device
 from heygemd.scheduler.fake_workers import FakeWorkers
 from heygemd.scheduler.scheduler import FilmReady, JobFailed, Scheduler
+from heygemd.scheduler.workers import Ended
 from heygemd.settings import Limits, RenderSettings
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 CPU = Device(index=0, name="CPU", kind="cpu", total_bytes=8 << 30, free_bytes=4 << 30)
 GPUS = tuple(Device(index=n, name="GPU", kind="cuda", total_bytes=8 << 30, free_bytes=8 << 30) for n in range(2))
+ANALYSE, RENDER, FINISH = TaskKind.ANALYSE, TaskKind.RENDER, TaskKind.FINISH
+KILLED = Ended(returncode=-9)
 
 
 @dataclass
@@ -62,6 +65,9 @@ def a_job(number: int = 1, *, film_s: int = 3, **changes: object) -> Job:
         not_before=queued_at,
     )
     return replace(job, **changes)  # type: ignore[arg-type]
+
+
+JOB, NEXT_JOB = a_job(1), a_job(2)
 
 
 def choose_engine(name: EngineName) -> EngineChoice:
@@ -129,6 +135,38 @@ class House:
 
     def segments_sent(self) -> list[int]:
         return [task.segment.index for task in self.sent if task.segment]
+
+
+def kinds(house: House) -> list[TaskKind]:
+    return [task.kind for task in house.sent]
+
+
+def silent(task: Task) -> Iterable[Event]:
+    """A worker that takes its task and says nothing."""
+    del task
+    return ()
+
+
+def hold(house: House, kind: TaskKind, index: int = 0) -> Task:
+    """Tick until a worker has that task, and let it be silent then."""
+    obey = house.pool.act
+
+    def act(task: Task) -> Iterable[Event | Ended]:
+        is_it = task.kind is kind and (task.segment is None or task.segment.index == index)
+        return () if is_it else obey(task)
+
+    house.pool.act = act
+    house.tick(10)
+    house.pool.act = obey
+    task = house.sent[-1]
+    assert task.kind is kind
+    return task
+
+
+def the_failure(outcomes: list[FilmReady | JobFailed]) -> JobFailed:
+    (outcome,) = outcomes
+    assert isinstance(outcome, JobFailed)
+    return outcome
 
 
 @pytest.fixture
