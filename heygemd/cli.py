@@ -130,7 +130,9 @@ def render(
     _check_usage(video, audio, output, overwrite=overwrite)
     with _explained(as_json=json_output):
         settings = _settings(config, None, None)
-        _log(settings, level="warning")
+        if settings.log_level == "info":  # the bar and the report say it; workers keep to the same level
+            settings = settings.model_copy(update={"log_level": "warning"})
+        _log(settings)
         defaults = default_options(settings.render)
         options = RenderOptions(
             engine=engine or defaults.engine,

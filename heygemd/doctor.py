@@ -13,6 +13,9 @@ from heygemd.media.ffmpeg import require_tools
 from heygemd.scheduler.devices import choose_devices, find_devices
 from heygemd.settings import Settings
 
+LOW_DISK_BYTES = 2 << 30
+"""About an hour of 1080p film with its segments."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -84,12 +87,11 @@ def _state(settings: Settings) -> Iterator[Finding]:
         yield _bad("state directory", error)
         return
     free = shutil.disk_usage(folder).free
-    reserve = settings.outbox.disk_reserve_bytes
     yield Finding(
         subject="state directory",
-        is_good=free > reserve,
-        message=f"{folder}, {free / 1e9:.1f} GB free" + ("" if free > reserve else f"; {ADVICE['E202'].todo}"),
-        code=None if free > reserve else "E202",
+        is_good=free > LOW_DISK_BYTES,
+        message=f"{folder}, {free / 1e9:.1f} GB free" + ("" if free > LOW_DISK_BYTES else f"; {ADVICE['E202'].todo}"),
+        code=None if free > LOW_DISK_BYTES else "E202",
     )
 
 

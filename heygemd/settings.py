@@ -51,7 +51,6 @@ class OutboxSettings(Part):
 
     on_clash: Literal["version", "replace", "fail"] = Field("version", description="What to do when the name is taken.")
     originals: Literal["archive", "delete"] = Field("archive", description="What happens to a finished job's inputs.")
-    disk_reserve_bytes: int = Field(1 << 30, ge=0, description="Free space that must remain in the state directory.")
 
 
 class Settings(BaseSettings):

@@ -1,6 +1,8 @@
 """Make a film of every clip with every voice and check each as a stranger would, with ffprobe and ffmpeg alone.
 
-    python scripts/bench_films.py --clips clips/*.mp4 --voices voices/*.flac --out films/ [--engine atlas]
+    python scripts/bench_films.py [--clips clips/*.mp4] [--voices voices/*.flac] [--out films/] [--engine atlas]
+
+Without arguments: the demo's presenter with both of its voices.
 
 Prints one line a film: frames found and wanted (ceil of the decoded sound's exact length times the rate), spread of
 the time stamps' steps, how far the sound's decoded length is from the source's, and the time it took. Exits 1 when a
@@ -14,9 +16,12 @@ import math
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
+
+DEMO = Path(__file__).parent / "demo"
 
 
 def probe(path: Path, *questions: str) -> dict:
@@ -64,18 +69,30 @@ def cpu_s() -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, nargs="+", required=True)
-    parser.add_argument("--voices", type=Path, nargs="+", required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--clips", type=Path, nargs="+")
+    parser.add_argument("--voices", type=Path, nargs="+", default=sorted(DEMO.glob("*.flac")))
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--engine", default="atlas")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        out = args.out or Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        return make_films(args.clips or [presenter(Path(folder))], args.voices, out, args.engine)
+
+
+def presenter(folder: Path) -> Path:
+    clip = folder / "presenter.mp4"
+    subprocess.run([sys.executable, str(DEMO / "make_presenter.py"), str(clip)], check=True)
+    return clip
+
+
+def make_films(clips: list[Path], voices: list[Path], out: Path, engine: str) -> int:
     bad = 0
-    for clip in args.clips:
-        for voice in args.voices:
-            film = args.out / f"{clip.stem}-{voice.stem}.mp4"
+    for clip in clips:
+        for voice in voices:
+            film = out / f"{clip.stem}-{voice.stem}.mp4"
             files = ["--video", str(clip), "--audio", str(voice), "--output", str(film), "--overwrite"]
-            argv = [sys.executable, "-m", "heygemd", "render", *files, "--engine", args.engine, "--json"]
+            argv = [sys.executable, "-m", "heygemd", "render", *files, "--engine", engine, "--json"]
             began, began_cpu = time.perf_counter(), cpu_s()
             run = subprocess.run(argv, capture_output=True, text=True, check=False)
             took, took_cpu = time.perf_counter() - began, cpu_s() - began_cpu

@@ -1,8 +1,8 @@
 """Does the mouth in the finished film do what was wanted? Wanted against re-measured opening and width.
 
-    python scripts/bench_mouth.py --clip face.mp4 --voice voice.wav --film made_from_them.mp4 [--wanted wanted.npz]
+    python scripts/bench_mouth.py [--clip face.mp4 --voice voice.wav --film made_from_them.mp4] [--wanted wanted.npz]
 
-The film must have been made by `heygemd render --engine atlas` from this clip and voice. The curve that atlas wanted
+Without arguments a film of the demo's presenter is made first. The film must have been made by `heygemd render --engine atlas` from this clip and voice. The curve that atlas wanted
 is computed again and compared with what our own tracker sees in the encoded film: Pearson r, RMS (in eye distances)
 and the mean opening where the mouth was to be shut. `--wanted` saves the wanted curve (time_s, opening, width, gap)
 for an independent ruler.
@@ -10,6 +10,7 @@ for an independent ruler.
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 from fractions import Fraction
@@ -60,18 +61,35 @@ def wanted_curves(clip: Path, voice: Path) -> tuple[dict[str, np.ndarray], Fract
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("clip", "voice", "film"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--wanted", type=Path)
+    for name in ("clip", "voice", "film", "wanted"):
+        parser.add_argument(f"--{name}", type=Path)
     args = parser.parse_args()
-    wanted, fps = wanted_curves(args.clip, args.voice)
-    if args.wanted:
-        np.savez(args.wanted, **wanted)
-    seen = tracked(args.film)
+    given = [args.clip, args.voice, args.film]
+    if any(given) and not all(given):
+        parser.error("--clip, --voice and --film go together")
+    with tempfile.TemporaryDirectory() as folder:
+        clip, voice, film = given if all(given) else demo_film(Path(folder))
+        return compare(clip, voice, film, args.wanted)
+
+
+def demo_film(folder: Path) -> tuple[Path, Path, Path]:
+    demo = Path(__file__).parent / "demo"
+    clip, voice, film = folder / "presenter.mp4", demo / "voice_en.flac", folder / "film.mp4"
+    subprocess.run([sys.executable, str(demo / "make_presenter.py"), str(clip)], check=True)
+    files = ["--video", str(clip), "--audio", str(voice), "--output", str(film)]
+    subprocess.run([sys.executable, "-m", "heygemd", "render", *files, "--engine", "atlas"], check=True)
+    return clip, voice, film
+
+
+def compare(clip: Path, voice: Path, film: Path, save_wanted: Path | None) -> int:
+    wanted, fps = wanted_curves(clip, voice)
+    if save_wanted:
+        np.savez(save_wanted, **wanted)
+    seen = tracked(film)
     count = min(len(seen.pts_s), len(wanted["time_s"]))
     fully = seen.present[:count] & (wanted["effect"][:count] == 1)
     opening, width = topology.opening(seen.points[:count]), topology.width(seen.points[:count])
-    result = {"film": args.film.name, "fps": str(fps), "frames": count, "compared": int(fully.sum())}
+    result = {"film": film.name, "fps": str(fps), "frames": count, "compared": int(fully.sum())}
     for name, found in (("opening", opening), ("width", width)):
         target = wanted[name][:count]
         result[f"{name}_r"] = round(float(np.corrcoef(found[fully], target[fully])[0, 1]), 3)

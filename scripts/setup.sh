@@ -101,7 +101,7 @@ show_steps() {
 install_python_packages() {
   say "installing Python packages (the first time: some minutes, 2 GB and more)"
   if [[ ! -e /dev/nvidiactl && -z ${PIP_FIND_LINKS:-}${PIP_INDEX_URL:-}${PIP_EXTRA_INDEX_URL:-} ]]; then
-    say "no NVIDIA GPU seen; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu would fetch a far smaller torch"
+    say "no NVIDIA GPU seen; PIP_EXTRA_INDEX_URL set to PyTorch's CPU index would fetch a far smaller torch"
   fi
   "$venv/bin/python" -m pip install --no-input --progress-bar off -e '.[dev]' 2>&1 | tee -a "$log" | show_steps ||
     stop_with_log "pip could not install the packages"

@@ -139,7 +139,10 @@ class Handover:
 
     def _begin_step(self, ending: _Ending) -> None:
         job = self._job(ending.job_id)
-        root = self._roots[job.root]
+        root = self._roots.get(job.root)
+        if root is None:
+            self._pause(ending, ResourceError("E201", f"the root {job.root} of this job is not served any more"))
+            return
         film = ending.film
         if film is None or job.state is not JobState.RUNNING:
             self._begin_putting_away(ending, job, root)

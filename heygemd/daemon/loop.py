@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -22,7 +23,7 @@ from heygemd.daemon.errands import Nursery, open_nursery
 from heygemd.daemon.frontdesk import FrontDesk
 from heygemd.daemon.handover import Handover
 from heygemd.daemon.snapshot import take_snapshot
-from heygemd.errors import SetupError
+from heygemd.errors import ResourceError, SetupError
 from heygemd.intake.roots import open_roots
 from heygemd.jobs.job import Job
 from heygemd.jobs.roots import Root
@@ -44,9 +45,16 @@ class Daemon:
     """Wires the rooms together; knows all of them but render."""
 
     def __init__(
-        self, settings: Settings, roots: tuple[Root, ...], store: JobStore, scheduler: Scheduler, nursery: Nursery
+        self,
+        *,
+        settings: Settings,
+        roots: tuple[Root, ...],
+        state_dir: Path,
+        store: JobStore,
+        scheduler: Scheduler,
+        nursery: Nursery,
     ) -> None:
-        self.settings, self.store, self.scheduler = settings, store, scheduler
+        self.settings, self.state_dir, self.store, self.scheduler = settings, state_dir, store, scheduler
         self.handover = Handover(
             store=store,
             roots={root.uuid: root for root in roots},
@@ -139,9 +147,22 @@ class Daemon:
         job = self.store.get(job_id)
         if job is not None and job.state is JobState.DONE:
             self.ended_counts[JobState.DONE] += 1
-        self.scheduler.discard_work(job_id)
+        self._discard_work(job_id)
         for desk in self.desks:
             desk.refresh_status()
+
+    def _discard_work(self, job_id: str) -> None:
+        try:
+            self.scheduler.discard_work(job_id)
+        except ResourceError as error:  # the next start sweeps it
+            log.warning("daemon.work_kept", job_id=job_id, error_code=error.code, reason=error.message)
+
+    def sweep_work(self) -> None:
+        """Remove work directories that a crash left behind: of jobs that have ended, or that nobody knows."""
+        for folder in (self.state_dir / "work").iterdir():
+            job = self.store.get(folder.name)
+            if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
+                self._discard_work(folder.name)
 
     def _guarded_tick(self) -> None:
         try:
@@ -193,7 +214,10 @@ def open_daemon(settings: Settings) -> Iterator[Daemon]:
             log.info("job.recovered", job_id=job.id, name=job.name)
         nursery = open_nursery(LogChoice(level=settings.log_level))
         scheduler = open_scheduler(settings, store, state_dir)
-        daemon = Daemon(settings, roots, store, scheduler, nursery)
+        daemon = Daemon(
+            settings=settings, roots=roots, state_dir=state_dir, store=store, scheduler=scheduler, nursery=nursery
+        )
+        daemon.sweep_work()
         for root in roots:
             sweep_parts(root.outbox, frozenset(job.id for job in store.jobs()))
         daemon.handover.resume()

@@ -41,7 +41,7 @@ class EngineChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to make. Paths are neutral names of ours: no native library ever sees a user's file name."""
+    """What to make. Only `media/ffmpeg.py` opens the inputs: no native library ever sees a user's file name."""
 
     job_id: str
     work_dir: Path
