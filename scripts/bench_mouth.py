@@ -1,11 +1,11 @@
 """Does the mouth in the finished film do what was wanted? Wanted against re-measured opening and width.
 
-    python scripts/bench_mouth.py [--clip face.mp4 --voice voice.wav --film made_from_them.mp4] [--wanted wanted.npz]
+    python scripts/bench_mouth.py [--clip face.mp4 --voice voice.wav --film film.mp4] [--wanted wanted.npz]
 
-Without arguments a film of the demo's presenter is made first. The film must have been made by `heygemd render --engine atlas` from this clip and voice. The curve that atlas wanted
-is computed again and compared with what our own tracker sees in the encoded film: Pearson r, RMS (in eye distances)
-and the mean opening where the mouth was to be shut. `--wanted` saves the wanted curve (time_s, opening, width, gap)
-for an independent ruler.
+Without arguments a film of the demo's presenter is made first. A film that is given must have been made by
+`heygemd render --engine atlas` from this clip and voice. The curve that atlas wanted is computed again and compared
+with what our own tracker sees in the encoded film: Pearson r, RMS (in eye distances) and the mean opening where the
+mouth was to be shut. `--wanted` saves the wanted curve (time_s, opening, width, gap) for an independent ruler.
 """
 
 import argparse

