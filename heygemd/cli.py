@@ -131,7 +131,7 @@ def render(
     with _explained(as_json=json_output):
         settings = _settings(config, None, None)
         if settings.log_level == "info":  # the bar and the report say it; workers keep to the same level
-            settings = settings.model_copy(update={"log_level": "warning"})
+            settings = settings.model_copy(update={"log_level": "error"})
         _log(settings)
         defaults = default_options(settings.render)
         options = RenderOptions(

@@ -1,18 +1,32 @@
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from heygemd.daemon import handover as module
+from heygemd.daemon.errands import Answer
+from heygemd.daemon.handover import Handover
+from heygemd.errors import HeygemdError, ResourceError
 from heygemd.intake.roots import init_root
+from heygemd.jobs.job import AudioInfo, EngineName, InputFile, Job, LengthPolicy, MediaInfo, RenderOptions, VideoInfo
 from heygemd.jobs.roots import Root
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
+from heygemd.planning.plan import Analysis, EngineChoice, FilmFacts, Order, Plan
+from heygemd.planning.segments import cut
+from heygemd.planning.timeline import plan_timeline
+from heygemd.scheduler.outcome import FilmReady
+from heygemd.settings import OutboxSettings
 
 CONFIG = """
 roots = ["{root}"]
@@ -128,3 +142,200 @@ def open_workshop():
 @pytest.fixture
 def workshop(tmp_path, open_workshop):
     return open_workshop(tmp_path)
+
+
+NOON = datetime(2025, 1, 31, 12, 0, tzinfo=UTC)
+FILM = b"the film"
+VIDEO = VideoInfo(demuxer="mov", codec="h264", stream=0, fps=Fraction(25), frame_count=100, width_px=64, height_px=48)
+AUDIO = AudioInfo(demuxer="wav", codec="pcm_s16le", stream=0, rate_hz=16000, channels=1, sample_count=32000)
+
+
+class Errands:
+    """Stands for `Errand`: does the work at once, in this process; by function name, `mishaps` come in its place and
+    `before` happens first."""
+
+    def __init__(self):
+        self.mishaps = defaultdict(deque)
+        self.before = {}
+        self.done = []
+        self.ended = 0
+        self.is_slow = False
+
+    def __call__(self, nursery, function, *args, now_s, limit_s):
+        del nursery, now_s, limit_s
+        self.done.append(function.__name__)
+        self.before.pop(function.__name__, lambda: None)()
+        mishaps = self.mishaps[function.__name__]
+        return DoneErrand(self, mishaps.popleft() if mishaps else _answer(function, args))
+
+
+@dataclass
+class DoneErrand:
+    errands: Errands
+    answer: Answer
+
+    def fileno(self):
+        return 99
+
+    def poll(self, now_s):
+        return None if self.errands.is_slow else self.answer
+
+    def end(self):
+        self.errands.ended += 1
+
+
+def _answer(function, args):
+    try:
+        return Answer(value=function(*args))
+    except HeygemdError as error:
+        return Answer(error=error)
+
+
+class TroubledStore(JobStore):
+    """A store whose disk is full at the next call of the method named `trouble`."""
+
+    trouble = ""
+
+    def _meet(self, name):
+        if self.trouble == name:
+            self.trouble = ""
+            raise ResourceError("E202", "the job store cannot be used: disk is full")
+
+    def events_of(self, job_id):
+        self._meet("events_of")
+        return super().events_of(job_id)
+
+    def set_claim_dir(self, job_id, claim_dir):
+        self._meet("set_claim_dir")
+        return super().set_claim_dir(job_id, claim_dir)
+
+    def move(self, job_id, to, **how):
+        self._meet("move")
+        return super().move(job_id, to, **how)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with TroubledStore(tmp_path / "jobs.sqlite") as store:
+        yield store
+
+
+@pytest.fixture
+def root(tmp_path):
+    return init_root(tmp_path / "root")
+
+
+@pytest.fixture
+def errands(monkeypatch):
+    stand_in = Errands()
+    monkeypatch.setattr(module, "Errand", stand_in)
+    return stand_in
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@dataclass
+class Bench:
+    """A handover and what lies around it."""
+
+    handover: Handover
+    store: TroubledStore
+    root: Root
+    clock: Clock
+
+    def settle(self, ticks=20):
+        """Tick until nothing is on its way out or everything waits; returns the jobs put away."""
+        return tuple(job_id for _ in range(ticks) for job_id in self.handover.tick())
+
+    def wait(self):
+        """Longer than any pause."""
+        self.clock.now_s += 3600
+
+    def tree(self, folder):
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def open_bench(store, root, errands):
+    def make(nursery=None, **settings):
+        clock = Clock()
+        handover = Handover(
+            store=store, roots={root.uuid: root}, nursery=nursery, settings=OutboxSettings(**settings),
+            clock=clock, wall=lambda: NOON,
+        )  # fmt: skip
+        return Bench(handover, store, root, clock)
+
+    return make
+
+
+@pytest.fixture
+def bench(open_bench):
+    return open_bench()
+
+
+def _new_job(root, number=1, name="anna", **changes):
+    """A queued job with its inputs in `processing/`."""
+    job_id = f"20250131T08000000{number}-abcdefg{number + 1}22"
+    claim = root.processing / f"{name}__abcdefg{number + 1}"
+    claim.mkdir()
+    for suffix in ("mp4", "wav"):
+        (claim / f"{name}.{suffix}").write_bytes(suffix.encode())
+    job = Job(
+        id=job_id, root=root.uuid, name=name, folder="", state=JobState.QUEUED,
+        video=InputFile(name=f"{name}.mp4", path=claim / f"{name}.mp4", size_bytes=3, sha256="aa"),
+        audio=InputFile(name=f"{name}.wav", path=claim / f"{name}.wav", size_bytes=3, sha256="bb"),
+        options=RenderOptions(engine=EngineName.PASSTHROUGH), media=MediaInfo(video=VIDEO, audio=AUDIO),
+        claim_dir=claim, queued_at=NOON, not_before=NOON,
+    )  # fmt: skip
+    return replace(job, **changes)
+
+
+def _film_of(job, folder, content=FILM):
+    """A film that the scheduler reports."""
+    work = folder / "work" / job.id
+    work.mkdir(parents=True)
+    order = Order(
+        job_id=job.id, work_dir=work, cache_dir=folder, video=job.video.path, video_sha256="aa", video_info=VIDEO,
+        audio=job.audio.path, audio_sha256="bb", audio_info=AUDIO, options=job.options,
+        engine=EngineChoice(name=EngineName.PASSTHROUGH), max_segment_s=60.0,
+    )  # fmt: skip
+    timeline = plan_timeline(fps=Fraction(25), tick_count=100, sound_s=Fraction(2), policy=LengthPolicy.AUTO)
+    analysis = Analysis(tick_count=100, face_frames=0, source_frames=100)
+    plan = Plan(order=order, analysis=analysis, timeline=timeline, segments=cut(50, 50))
+    plan.film_file.write_bytes(content)
+    plan.sheet_file.write_bytes(b"sheet")
+    facts = FilmFacts(
+        sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content), frame_count=50, fps="25", width_px=64,
+        height_px=48, duration_s=2.0, audio_codec="aac", audio_copied=False, touched_frames=0, passed_frames=50,
+    )  # fmt: skip
+    return FilmReady(job_id=job.id, plan=plan, facts=facts, seconds={"render": 1.0}, device="cpu")
+
+
+@pytest.fixture
+def running(store, root):
+    """A job that a worker has just finished."""
+    job = _new_job(root)
+    store.add(job)
+    return store.move(job.id, JobState.RUNNING, at=NOON)
+
+
+@pytest.fixture
+def film(running, tmp_path):
+    return _film_of(running, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def new_job():
+    """A function that makes a queued job: `new_job(root, number, name)`."""
+    return _new_job
+
+
+@pytest.fixture(scope="session")
+def film_of():
+    """A function that makes the film of a job: `film_of(job, folder)`."""
+    return _film_of

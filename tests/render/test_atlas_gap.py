@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from heygemd.render.atlas.gap import Axes, DarkLine, Profile, dark_line, fill_plan, sample
+from heygemd.render.atlas.gap import Axes, DarkLine, Profile, fill_plan, sample
 from heygemd.render.atlas.mesh import COLUMNS
 
 UPRIGHT = Axes.along(np.array([0.0, 1.0]))
@@ -28,10 +28,15 @@ def test_any_number_of_points_can_be_sampled():
     assert sample(picture, points[:6].reshape(2, 3, 2)).shape == (2, 3, 3)
 
 
+def plan(pixels, target, source, *, row, clearness, opening, teeth=1.0, worth_below=1.0):
+    line = DarkLine(row=row, clearness=clearness, worth_below=worth_below)
+    return fill_plan(pixels, target, source, UPRIGHT, line, opening=opening, teeth=teeth, eye_px=EYE_PX)
+
+
 def test_closing_leaves_the_teeth_where_they_are():
     source, target = mouth(20), mouth(8)
     pixels = middle_column(target, [0.2, 0.5, 0.8])
-    gap = fill_plan(pixels, target, source, UPRIGHT, DarkLine(row=0.6, clearness=1), opening=0.2, eye_px=EYE_PX)
+    gap = plan(pixels, target, source, row=0.6, clearness=1, opening=0.2, teeth=0.0)
     assert gap.kept == pytest.approx(pixels)
     assert not gap.absent.any()
     assert not gap.lower_share.any()
@@ -40,7 +45,7 @@ def test_closing_leaves_the_teeth_where_they_are():
 def test_opening_paints_only_between_upper_and_lower_teeth():
     source, target = mouth(10), mouth(24)
     pixels = middle_column(target, [0.02, 0.5, 0.98])
-    gap = fill_plan(pixels, target, source, UPRIGHT, DarkLine(row=0.5, clearness=1), opening=0.1, eye_px=EYE_PX)
+    gap = plan(pixels, target, source, row=0.5, clearness=1, opening=0.1)
     assert gap.absent[1] > 0.95
     assert gap.absent[0] < 0.05
     assert gap.absent[2] < 0.3
@@ -49,28 +54,42 @@ def test_opening_paints_only_between_upper_and_lower_teeth():
 
 def test_a_shut_source_is_painted_whole():
     source, target = mouth(1), mouth(20)
-    gap = fill_plan(
-        middle_column(target, [0.1, 0.5, 0.9]),
-        target,
-        source,
-        UPRIGHT,
-        DarkLine(row=1, clearness=0),
-        opening=0.01,
-        eye_px=EYE_PX,
-    )
+    pixels = middle_column(target, [0.1, 0.5, 0.9])
+    gap = plan(pixels, target, source, row=1, clearness=0, opening=0.01)
     assert gap.absent == pytest.approx(1)
 
 
-def test_the_dark_line_between_the_teeth_is_found():
-    source = mouth(20)
-    picture = np.full((100, 100, 3), 200, np.float32)
-    picture[51:54] = 30
-    line = dark_line(picture, source, UPRIGHT)
-    assert line.clearness == 1
-    assert line.row == pytest.approx((52 - 40) / 20, abs=0.1)
+def test_without_upper_teeth_more_is_painted_the_wider_it_opens():
+    source = mouth(10)
+    absent = []
+    for opening_px in np.arange(10, 20, 0.25):
+        target = mouth(opening_px)
+        gap = plan(middle_column(target, [0.1]), target, source, row=0.5, clearness=1, opening=0.1, teeth=0.0)
+        absent.append(gap.absent[0])
+    assert absent[0] == 0
+    assert absent[-1] == 1
+    assert (np.diff(absent) >= 0).all()
+    assert np.diff(absent).max() < 0.1
 
 
-def test_teeth_that_fill_the_mouth_have_no_dark_line():
-    line = dark_line(np.full((100, 100, 3), 200, np.float32), mouth(20), UPRIGHT)
-    assert line.clearness == 0
-    assert line.row == 1
+def test_less_is_painted_the_surer_the_upper_teeth_are_seen():
+    source, target = mouth(10), mouth(24)
+    pixels = middle_column(target, [0.05])
+    absent = [
+        plan(pixels, target, source, row=0.5, clearness=1, opening=0.1, teeth=teeth).absent[0]
+        for teeth in (0.0, 0.3, 0.6, 1.0)
+    ]
+    assert absent == pytest.approx([1, 0.7, 0.4, 0], abs=0.03)
+
+
+def test_lower_teeth_stay_below_painted_upper_ones():
+    source, target = mouth(10), mouth(24)
+    pixels = middle_column(target, [0.9])
+    kept, lost = (
+        plan(pixels, target, source, row=0.5, clearness=1, opening=0.1, teeth=0.0, worth_below=worth)
+        for worth in (1.0, 0.0)
+    )
+    assert kept.lower_share > 0.9
+    assert kept.absent < 0.1
+    assert lost.lower_share == 0
+    assert lost.absent == 1

@@ -23,7 +23,7 @@ from heygemd.render.faces.facemodel import load_face_model
 from heygemd.render.faces.topology import MESH_INDEXES
 
 WIDTH, HEIGHT = 360, 400
-SKIN, LIP, TEETH = (150, 170, 215), (110, 95, 190), (235, 235, 235)
+SKIN, LIP, TEETH, DARK = (150, 170, 215), (110, 95, 190), (235, 235, 235), (22, 20, 38)
 """Blue, green, red."""
 
 
@@ -55,8 +55,8 @@ def face_points(person: Person, *, opening: float, centre=(180.0, 140.0), eye_px
     return (shape[list(MESH_INDEXES), :2] * eye_px + centre).astype(np.float32)
 
 
-def drawn(points: np.ndarray) -> np.ndarray:
-    """A face of skin, lips and teeth on a background of noise, as I420 planes."""
+def drawn(points: np.ndarray, *, inside: tuple[int, int, int] = TEETH) -> np.ndarray:
+    """A face of skin, lips and teeth (or what else is `inside`) on a background of noise, as I420 planes."""
     rng = np.random.default_rng(3)
     picture = cv2.resize(rng.integers(40, 210, (HEIGHT // 4, WIDTH // 4, 3), dtype=np.uint8), (WIDTH, HEIGHT))
     vertices = face_of(points).vertices
@@ -64,7 +64,7 @@ def drawn(points: np.ndarray) -> np.ndarray:
     cv2.fillPoly(picture, [hull], SKIN)
     cv2.fillPoly(picture, [np.round(vertices[LIP_OUTLINE]).astype(np.int32)], LIP)
     gap = np.concatenate([vertices[UPPER_INNER], vertices[LOWER_INNER][::-1]])
-    cv2.fillPoly(picture, [np.round(gap).astype(np.int32)], TEETH)
+    cv2.fillPoly(picture, [np.round(gap).astype(np.int32)], inside)
     picture = cv2.GaussianBlur(picture, (0, 0), 1.0)
     return cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
 
@@ -95,6 +95,39 @@ def test_wider_targets_show_more_of_the_inside(painter, person, own):
     planes = drawn(points)
     areas = [inside_area(painted(painter, planes, points, o), points) for o in (0.0, 0.05, 0.1, 0.15, 0.2)]
     assert all(wide > narrow for narrow, wide in pairwise(areas)), areas
+
+
+def upper_inside(painter: Painter, planes: np.ndarray, points: np.ndarray, opening: float) -> np.ndarray:
+    """Luma of the middle of the mouth, right below the target's upper lip, where upper teeth hang: uint8[n]."""
+    face = face_of(points)
+    after = bent_vertices(face, painter.person, opening=opening, width=face.width)
+    x, y = np.round(after[UPPER_LIP_MIDDLE] + 0.025 * face.down).astype(int)
+    return painted(painter, planes, points, opening)[y - 1 : y + 2, x - 12 : x + 13].ravel()
+
+
+@pytest.mark.parametrize("own", [0.03, 0.06, 0.1])
+def test_a_dark_mouth_without_teeth_gets_upper_teeth_when_opened_wide(painter, person, own):
+    points = face_points(person, opening=own)
+    planes = drawn(points, inside=DARK)
+    assert np.median(upper_inside(painter, planes, points, 0.24)) > 130
+
+
+def test_painted_teeth_come_softly_as_a_dark_mouth_opens(painter, person):
+    points = face_points(person, opening=0.1)
+    planes = drawn(points, inside=DARK)
+    openings = np.arange(0.10, 0.18, 0.005)
+    luma = [float(upper_inside(painter, planes, points, opening).mean()) for opening in openings]
+    assert luma[0] < 60
+    assert luma[-1] > 130
+    assert np.diff(luma).min() > -4
+    assert np.diff(luma).max() < 30
+
+
+def test_teeth_that_are_seen_are_kept_when_the_mouth_opens(painter, person):
+    points = face_points(person, opening=0.1)
+    planes = drawn(points, inside=(180, 225, 200))
+    own = np.median(upper_inside(painter, planes, points, face_of(points).opening))
+    assert np.abs(upper_inside(painter, planes, points, 0.24).astype(float) - own).max() <= 2
 
 
 def test_closing_a_mouth_covers_its_teeth(painter, person):

@@ -21,7 +21,6 @@ from structlog.testing import capture_logs
 from heygemd.errors import FaultError, InputError, ResourceError, SetupError
 from heygemd.jobs.job import EngineName
 from heygemd.planning.plan import Event, EventKind, Task, TaskKind, from_json, to_json
-from heygemd.planning.segments import Segment
 from heygemd.render.passthrough import Passthrough
 from heygemd.render.tasks import analyse
 from heygemd.render.worker import Worker, failure, load_engine, usable_device
@@ -33,7 +32,7 @@ def failed_of(error):
     """Raised and caught, so that it has a traceback as in the worker."""
     try:
         raise error
-    except Exception as caught:
+    except Exception as caught:  # noqa: BLE001  # whatever a task may raise
         return failure(TASK, caught)
 
 
@@ -52,7 +51,6 @@ def failed_of(error):
         (OSError(errno.EMFILE, "Too many open files"), "E202"),
         (FileNotFoundError(errno.ENOENT, "No such file"), "E500"),
         (ValueError("a bug"), "E500"),
-        (RuntimeError("CUDA error: an illegal memory access"), "E500"),
         (MemoryError(), "E500"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -243,7 +241,7 @@ def start(tmp_path):
 def endless(order, make_plan):
     """A segment of ten minutes, much longer than any test."""
     order = replace(order, audio_info=replace(order.audio_info, sample_count=600 * order.audio_info.rate_hz))
-    plan = make_plan(order)
+    plan = make_plan(order, most=100_000)
     assert plan.timeline.time_of(plan.segments[0].stop - 1) > Fraction(599)
     return plan
 
@@ -254,9 +252,7 @@ def test_a_worker_gets_ready_works_and_ends_with_its_leash_and_all_it_started(st
     ready = process.hear()
     assert ready is not None
     assert (ready.kind, ready.device) == (EventKind.READY, "cpu")
-    process.tell(
-        to_json(Task(job_id=order.job_id, kind=TaskKind.ANALYSE, order_path=order.work_dir / "order.json"))
-    )
+    process.tell(to_json(Task(job_id=order.job_id, kind=TaskKind.ANALYSE, order_path=order.work_dir / "order.json")))
     done = process.hear()
     assert done is not None
     assert (done.kind, done.task) == (EventKind.DONE, TaskKind.ANALYSE)

@@ -55,7 +55,7 @@ class Atlas:
     """The engine; one per worker."""
 
     name = "atlas"
-    version = "1"
+    version = "2"
     needs_face = True
 
     def __init__(self) -> None:

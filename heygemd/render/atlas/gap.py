@@ -27,6 +27,8 @@ Vector = NDArray[np.float64]
 
 GROWTH = (0.005, 0.03)
 """Eye distances that a column opens beyond the source where painting begins, and where it is complete."""
+BARE_GROWTH = (0.008, 0.06)
+"""The same where the source shows no upper teeth, and painted ones take the place of what it shows."""
 SHUT = (0.025, 0.05)
 """A source opening of up to the first shows nothing worth keeping; from the second on it does."""
 LIP_EDGE = 0.008
@@ -102,6 +104,8 @@ class DarkLine:
     """0 at the upper lip .. 1 at the lower."""
     clearness: float
     """0: no dark line is seen, the teeth fill the mouth; 1: surely one."""
+    worth_below: float
+    """0: a mouth without teeth, dark on both sides of the line; 1: what lies below it is worth keeping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,28 +130,40 @@ class Gap:
 
 
 def fill_plan(
-    pixels: Vector, target: Profile, source: Profile, axes: Axes, line: DarkLine, *, opening: float, eye_px: float
+    pixels: Vector,
+    target: Profile,
+    source: Profile,
+    axes: Axes,
+    line: DarkLine,
+    *,
+    opening: float,
+    teeth: float,
+    eye_px: float,
 ) -> Gap:
     """Decide for each pixel [n, 2] between the target's lips what it shows.
 
-    Target and source lie in the same picture coordinates; `opening` is the source's own.
+    Target and source lie in the same picture coordinates; `opening` is the source's own, `teeth` (0..1) how surely
+    it shows its upper teeth.
     """
     x, y = axes.split(pixels)
     target_upper, target_lower = target.at(x)
     source_upper, source_lower = source.at(x)
     height = source_lower - source_upper
     rise = max(float((source.upper - target.upper)[MIDDLE].mean()), 0.0)
-    growth = _growth(target, source, x, eye_px)
+    taller = _taller(target, source, x, eye_px)
+    beyond = np.maximum(source.x[0] - x, x - source.x[-1])
+    growth = np.maximum(smoothstep(taller, *GROWTH), smoothstep(beyond / eye_px, 0.0, SOFT_EDGE))
     edge = np.minimum(LIP_EDGE * eye_px, height / 2)
     cut = source_upper + line.row * height
     # At the source's corners and beside them there are only lips and skin.
     shows = smoothstep(height / eye_px, *CORNER)
     from_lower = y - (target_lower - source_lower)
     lower_share = smoothstep((from_lower - cut) / eye_px, 0.0, SOFT_EDGE) * growth * shows
-    lower_share = lower_share * soft_step(line.clearness, *CLEAR_LINE)
+    lower_share = lower_share * soft_step(line.clearness, *CLEAR_LINE) * line.worth_below
     from_upper = y + rise
     seen = shows * smoothstep((cut - from_upper) / eye_px, 0.0, SOFT_EDGE)
     absent = growth * np.maximum(shut(opening), (1 - seen) * (1 - lower_share))
+    bare = (1 - teeth) * smoothstep(taller, *BARE_GROWTH) * (1 - lower_share)
     return Gap(
         across=2 * target.columns(x) / (COLUMNS - 1) - 1,
         below_upper=(y - target_upper) / eye_px,
@@ -156,18 +172,15 @@ def fill_plan(
         kept=axes.join(x, np.clip(from_upper, source_upper + edge, source_lower - edge)),
         lower=axes.join(x, np.clip(from_lower, source_upper + edge, source_lower - edge)),
         lower_share=np.asarray(lower_share, np.float64),
-        absent=np.asarray(absent, np.float64),
+        absent=np.asarray(np.maximum(absent, bare), np.float64),
     )
 
 
-def _growth(target: Profile, source: Profile, x: Vector, eye_px: float) -> Vector:
-    """Tell how far (0..1) the mouth shows, at x, what the source did not: it opened, here or elsewhere, or widened."""
-    taller = (target.lower - target.upper - source.lower + source.upper)[MIDDLE].mean()
+def _taller(target: Profile, source: Profile, x: Vector, eye_px: float) -> Vector:
+    """Tell how much taller, at x, the mouth is than the source, there or on the whole: float64[n], eye distances."""
+    whole = (target.lower - target.upper - source.lower + source.upper)[MIDDLE].mean()
     (target_upper, target_lower), (source_upper, source_lower) = target.at(x), source.at(x)
-    most = np.maximum(taller, target_lower - target_upper - source_lower + source_upper)
-    beyond = np.maximum(source.x[0] - x, x - source.x[-1])
-    grown = np.maximum(smoothstep(most / eye_px, *GROWTH), smoothstep(beyond / eye_px, 0.0, SOFT_EDGE))
-    return np.asarray(grown, np.float64)
+    return np.asarray(np.maximum(whole, target_lower - target_upper - source_lower + source_upper) / eye_px)
 
 
 def nearer_lip(pixels: Vector, target: Profile, source: Profile, axes: Axes) -> Vector:
@@ -182,20 +195,6 @@ def nearer_lip(pixels: Vector, target: Profile, source: Profile, axes: Axes) -> 
 def shut(opening: float) -> float:
     """Tell how far (0..1) a source mouth is too shut to show anything of its inside."""
     return 1 - soft_step(opening, *SHUT)
-
-
-def dark_line(picture: Bgr, profile: Profile, axes: Axes) -> DarkLine:
-    """Look for the dark line between the teeth in the middle of a source mouth."""
-    share = np.linspace(0.1, 0.9, 17)
-    x, upper, lower = (
-        np.repeat(a[MIDDLE, None], len(share), axis=1) for a in (profile.x, profile.upper, profile.lower)
-    )
-    luma = np.median(sample(picture, axes.join(x, upper + (lower - upper) * share)) @ LUMA, axis=0)
-    brightest = max(float(luma.max()), 1.0)
-    # Of equally dark rows, the one a little below the middle: upper teeth show more than lower ones.
-    row = int((luma + 0.15 * brightest * np.abs(share - 0.65)).argmin())
-    clearness = float(np.clip((0.62 - luma[row] / brightest) / 0.25, 0, 1))
-    return DarkLine(row=float(share[row]) * clearness + 1 - clearness, clearness=clearness)
 
 
 def sample(picture: Bgr, points: Vector) -> Vector:

@@ -1,7 +1,7 @@
 """The inside of a mouth, painted where no picture of the person shows it.
 
-A dark cavity in the tint of the lips, a tongue when the mouth is well open, a hint of lower teeth, upper teeth that
-hang from the skull and not from the lip, and the shadows of both lips. Plain, but quiet from frame to frame.
+A dark cavity in the tint of the lips, a tongue when the mouth is well open, upper teeth that hang from the skull and
+not from the lip, and the shadows of both lips. Plain, but quiet from frame to frame.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,16 @@ from heygemd.render.atlas.ramp import smoothstep, soft_step
 Vector = NDArray[np.float64]
 
 CAVITY_TINT = np.array([0.16, 0.15, 0.24])
-TONGUE_TINT = np.array([0.42, 0.38, 0.52])
 """Share of the lips' blue, green, red."""
-TOOTH_TINT = np.array([0.93, 0.985, 1.015])
+CAVITY_LIGHT = (0.7, 1.4)
+"""A source's own darkness makes the cavity darker and lighter by at most these factors."""
+TONGUE_TINT = np.array([0.53, 0.47, 0.60])
+"""The same for the brightest part of the tongue. Much brighter, and the tracker takes it for the lower lip."""
+TONGUE_HEIGHT = (0.05, 0.48, 0.13)
+"""Its height in the middle, in eye distances: the least, its growth with the opening, the most."""
+TONGUE_FOOT = 0.60
+"""How bright it is behind the lower lip, relative to its brightest part."""
+TOOTH_TINT = np.array([0.92, 0.97, 1.06])
 """Colour of teeth under white light; blue, green, red."""
 SKIN_TINT = np.array([0.82, 0.95, 1.17])
 """Colour of skin under white light, relative to its luma."""
@@ -46,14 +53,18 @@ class Cavity:
     lip_colour: Vector
     """float64[3]: blue, green, red."""
     skin_colour: Vector
+    dark_luma: float
+    """Of the dark that the source itself shows of its mouth."""
+    dark_share: float
+    """0..1: how far the cavity takes that luma."""
 
 
 def paint_interior(cavity: Cavity) -> Vector:
     """Colour every pixel of the cavity: float64[n, 3] BGR."""
     tooth = tooth_colour(cavity.skin_colour)
-    colour = np.tile(cavity.lip_colour * CAVITY_TINT + 2, (len(cavity.across), 1))
-    colour = _over(colour, cavity.lip_colour * TONGUE_TINT, _tongue(cavity))
-    colour = _over(colour, 0.62 * tooth, _lower_teeth(cavity) * cavity.teeth)
+    colour = np.tile(_dark(cavity), (len(cavity.across), 1))
+    cover, shade = _tongue(cavity)
+    colour = _over(colour, cavity.lip_colour * TONGUE_TINT * shade[:, None], cover)
     cover, shade = _upper_teeth(cavity)
     colour = _over(colour, tooth * shade[:, None], cover * cavity.teeth)
     shadow = 0.72 + 0.28 * smoothstep(cavity.below_upper, 0, 0.018)
@@ -65,20 +76,30 @@ def tooth_colour(skin_colour: Vector) -> Vector:
     """Guess the colour of teeth under the light that falls on the skin: float64[3] BGR."""
     luma = float(skin_colour @ LUMA)
     light = skin_colour / max(luma, 1.0) / SKIN_TINT
-    return np.asarray(min(luma * 1.22 + 8, 232) * TOOTH_TINT * (1 + 0.25 * (light - 1)))
+    return np.asarray(min(luma * 1.14 + 8, 232) * TOOTH_TINT * (1 + 0.5 * (light - 1)))
 
 
-def _tongue(cavity: Cavity) -> Vector:
-    """Cover (0..1) of a soft mound on the floor of the mouth that rises with the opening: float64[n]."""
-    x = cavity.across / 0.75
-    height = (0.05 + 0.25 * max(cavity.opening - 0.08, 0)) * np.sqrt(np.clip(1 - x**2, 0.001, 1))
-    seen = 0.8 * soft_step(cavity.opening, 0.05, 0.13) * (np.abs(x) < 1)
-    return np.asarray(smoothstep(1 - cavity.above_lower / height, 0, 0.6) * seen)
+def _dark(cavity: Cavity) -> Vector:
+    """Give the cavity its colour: tinted by the lips, as dark as the source shows it: float64[3]."""
+    dark = cavity.lip_colour * CAVITY_TINT + 2
+    ratio = float(np.clip(cavity.dark_luma / float(dark @ LUMA), *CAVITY_LIGHT))
+    return np.asarray(dark * (1 + cavity.dark_share * (ratio - 1)))
 
 
-def _lower_teeth(cavity: Cavity) -> Vector:
-    seen = 0.25 * soft_step(cavity.opening, 0.12, 0.20) * (1 - smoothstep(np.abs(cavity.across), 0.35, 0.6))
-    return np.asarray(smoothstep(0.030 - cavity.above_lower, 0, 0.010) * seen)
+def _tongue(cavity: Cavity) -> tuple[Vector, Vector]:
+    """Cover (0..1) and brightness of a soft mound on the floor of the mouth that rises with the opening.
+
+    Each float64[n].
+    """
+    x = cavity.across / 0.8
+    least, growth, most = TONGUE_HEIGHT
+    middle = min(least + growth * max(cavity.opening - 0.07, 0), most)
+    height = middle * np.sqrt(np.clip(1 - x**2, 0.001, 1))
+    up = cavity.above_lower / height
+    seen = 0.85 * soft_step(cavity.opening, 0.05, 0.13) * (1 - smoothstep(np.abs(x), 0.7, 1.0))
+    shade = (TONGUE_FOOT + (1 - TONGUE_FOOT) * smoothstep(up, 0, 0.45)) * (1 - 0.45 * smoothstep(up, 0.4, 1.0))
+    shade *= 1 - 0.10 * np.exp(-((x / 0.09) ** 2))
+    return np.asarray((1 - smoothstep(up, 0.25, 1.0)) * seen), np.asarray(shade)
 
 
 def _upper_teeth(cavity: Cavity) -> tuple[Vector, Vector]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.atlas.gap import Axes, Gap, Profile, dark_line, fill_plan, nearer_lip, sample, shut
+from heygemd.render.atlas.gap import Axes, Gap, Profile, fill_plan, nearer_lip, sample, shut
 from heygemd.render.atlas.interior import Cavity, paint_interior
 from heygemd.render.atlas.lips import clean_contour, draw_line, meeting
 from heygemd.render.atlas.mesh import (
@@ -22,8 +22,9 @@ from heygemd.render.atlas.mesh import (
     lower_face,
     with_ring,
 )
-from heygemd.render.atlas.ramp import smoothstep
+from heygemd.render.atlas.ramp import smoothstep, soft_step
 from heygemd.render.atlas.shape import Face
+from heygemd.render.atlas.shown import look_inside
 from heygemd.render.atlas.warp import SUBPIXEL_BITS, affine_table, drawing_order, interpolate, triangle_numbers
 from heygemd.render.colour import Bgr
 
@@ -37,6 +38,8 @@ SOFT_CONTOUR = 0.004
 """Width of the soft edge between lips and inside, on top of a pixel and a half."""
 THIN_SLIT_PX = (0.3, 1.5)
 """A gap of up to the first shows nothing between the lips; from the second on all."""
+LENGTHENED = (0.15, 0.45)
+"""Doubt in the source's teeth from which on painted ones are seen, and from which on wholly."""
 LIP_SAMPLES = np.array([16, 315, 85, 15])
 SKIN_SAMPLES = np.array([164, 393, 167, 18, 200, 313, 83])
 
@@ -170,8 +173,10 @@ def _inside(placement: Placement, pixels: Vector, target: Profile) -> tuple[Gap,
     """Colour the inside of the mouth at pixels [n, 2]: float64[n, 3]; also tells how they lie in it."""
     source, axes = placement.source, placement.axes
     profile = Profile.of(source.face.vertices, axes)
-    line = dark_line(source.picture, profile, axes)
-    gap = fill_plan(pixels, target, profile, axes, line, opening=source.face.opening, eye_px=placement.eye_px)
+    lip, skin = _median_colour(source, LIP_SAMPLES), _median_colour(source, SKIN_SAMPLES)
+    opening, eye_px = source.face.opening, placement.eye_px
+    shown = look_inside(source.picture, profile, axes, opening=opening, lip=lip, skin=skin)
+    gap = fill_plan(pixels, target, profile, axes, shown.line, opening=opening, teeth=shown.teeth, eye_px=eye_px)
     inside = sample(source.picture, gap.kept)
     if gap.lower_share.any():
         inside += gap.lower_share[:, None] * (sample(source.picture, gap.lower) - inside)
@@ -181,11 +186,14 @@ def _inside(placement: Placement, pixels: Vector, target: Profile) -> tuple[Gap,
             below_upper=gap.below_upper,
             above_lower=gap.above_lower,
             below_top=gap.below_top,
-            teeth=shut(source.face.opening),
+            # Where the source's own teeth begin to fade, the painted ones lengthen them; half of both would be grey.
+            teeth=max(shut(opening), soft_step(1 - shown.teeth, *LENGTHENED)),
             opening=placement.opening,
             mouth_width=placement.mouth_width,
-            lip_colour=_median_colour(source, LIP_SAMPLES),
-            skin_colour=_median_colour(source, SKIN_SAMPLES),
+            lip_colour=lip,
+            skin_colour=skin,
+            dark_luma=shown.cavity_luma,
+            dark_share=shown.cavity_share * (1 - shut(opening)),
         )
         inside += gap.absent[:, None] * (paint_interior(cavity) - inside)
     return gap, inside
