@@ -1,6 +1,7 @@
 """The command line: builds the settings once, sets up logging, and calls the rooms. Loads no pixel stack."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from heygemd import __version__
 from heygemd.errors import ADVICE, HeygemdError, SetupError
 from heygemd.jobs.job import EngineName, LengthPolicy, RenderOptions, SilenceRule
+from heygemd.limits import X264Preset
 from heygemd.log import LogChoice, configure
 from heygemd.settings import Settings, load
 
@@ -67,6 +70,7 @@ def init_root(
     from heygemd.intake import roots  # noqa: PLC0415  # commands load only what they need
 
     with _explained():
+        _log(_settings(None, None, None))
         root = roots.init_root(folder.absolute())
     typer.echo(f"{root.path} is ready. Drop a video and a sound file of the same name into {root.inbox}")
 
@@ -117,7 +121,7 @@ def render(
     silence: Annotated[SilenceRule, typer.Option(help="What the mouth does in silence.")] = SilenceRule.CLOSE,
     audio_offset_ms: Annotated[int, typer.Option(min=-2000, max=2000, help="Mouth later than sound.")] = 0,
     crf: Annotated[int | None, typer.Option(min=0, max=40, help="x264 quality; 0 is lossless.")] = None,
-    preset: Annotated[str | None, typer.Option(help="x264 preset.")] = None,
+    preset: Annotated[X264Preset | None, typer.Option(help="x264 preset.")] = None,
     segment_s: Annotated[float | None, typer.Option(min=0.04, help="Longest piece rendered at once.")] = None,
     config: ConfigOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing film.")] = False,
@@ -128,6 +132,8 @@ def render(
     from heygemd.oneshot import FilmRequest, make_film  # noqa: PLC0415
 
     _check_usage(video, audio, output, overwrite=overwrite)
+    if segment_s is not None and not math.isfinite(segment_s):
+        _usage(f"--segment-s: {segment_s} is not a length")
     with _explained(as_json=json_output):
         settings = _settings(config, None, None)
         if settings.log_level == "info":  # the bar and the report say it; workers keep to the same level
@@ -162,7 +168,9 @@ def status(
     from heygemd.status import read_status, show_status  # noqa: PLC0415
 
     with _explained(as_json=json_output):
-        found = read_status(_settings(config, root, state_dir))
+        settings = _settings(config, root, state_dir)
+        _log(settings)
+        found = read_status(settings)
     if json_output:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
     else:
@@ -175,13 +183,17 @@ def doctor(config: ConfigOption = None, json_output: JsonOption = False) -> None
     from heygemd.doctor import examine  # noqa: PLC0415
 
     with _explained(as_json=json_output):
-        findings = examine(_settings(config, None, None))
+        settings = _settings(config, None, None)
+        _log(settings, level="warning")
+        findings = examine(settings)
     if json_output:
         typer.echo(json.dumps([finding.as_dict() for finding in findings], ensure_ascii=False, indent=2))
     else:
         for finding in findings:
             mark = "[green]ok[/]" if finding.is_good else "[red]!![/]"
-            Console().print(f"{mark} {finding.subject}: {finding.message}", highlight=False)
+            Console().print(
+                f"{mark} {escape(f'{finding.subject}: {finding.message}')}", highlight=False, soft_wrap=True
+            )
     raise typer.Exit(0 if all(finding.is_good for finding in findings) else EXIT_SETUP)
 
 
@@ -199,6 +211,9 @@ def _log(settings: Settings, *, level: str | None = None) -> None:
 
 
 def _check_usage(video: Path, audio: Path, output: Path, *, overwrite: bool) -> None:
+    for name, path in (("--video", video), ("--audio", audio), ("--output", output)):
+        if not _is_unicode(path):
+            _usage(f"{name}: {str(path)!a} is not valid UTF-8; rename it")
     for name, path in (("--video", video), ("--audio", audio)):
         if not path.is_file():
             _usage(f"{name}: {path} is not a file")
@@ -206,14 +221,24 @@ def _check_usage(video: Path, audio: Path, output: Path, *, overwrite: bool) -> 
         _usage(f"--output: {output} must end in .mp4")
     if not output.absolute().parent.is_dir():
         _usage(f"--output: the folder {output.absolute().parent} does not exist")
+    if output.is_dir():
+        _usage(f"--output: {output} is a folder")
     if output.exists() and any(output.samefile(path) for path in (video, audio)):
         _usage(f"--output: {output} is one of the inputs")
     if output.exists() and not overwrite:
         _usage(f"--output: {output} exists already; give --overwrite to replace it")
 
 
+def _is_unicode(path: Path) -> bool:
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _usage(message: str) -> NoReturn:
-    err.print(f"[red]usage:[/] {message}", highlight=False)
+    err.print(f"[red]usage:[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_USAGE)
 
 
@@ -227,14 +252,14 @@ def _explained(*, as_json: bool = False) -> Iterator[None]:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except HeygemdError as error:
         advice = ADVICE[error.code]
-        chinese = os.environ.get("LC_ALL", os.environ.get("LANG", "")).startswith("zh")
+        chinese = (os.environ.get("LC_ALL") or os.environ.get("LANG") or "").startswith("zh")
         title, todo = (advice.title_zh, advice.todo_zh) if chinese else (advice.title, advice.todo)
         if as_json:
             body = {
                 "error": {"code": error.code, "title": advice.title, "advice": advice.todo, "message": error.message}
             }
             typer.echo(json.dumps(body, ensure_ascii=False))
-        err.print(f"[bold red]{error.code}[/] {title}", highlight=False)
-        err.print(error.message, highlight=False, markup=False)
-        err.print(todo, highlight=False, markup=False)
+        err.print(f"[bold red]{error.code}[/] {title}", highlight=False, soft_wrap=True)
+        err.print(error.message, highlight=False, markup=False, soft_wrap=True)
+        err.print(todo, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_SETUP if isinstance(error, SetupError) else EXIT_JOB_FAILED) from None

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from heygemd import catalogue, places
 from heygemd.errors import ADVICE, HeygemdError
-from heygemd.intake.roots import check_online, open_root
+from heygemd.intake.roots import check_online, open_root, refuse_nested
 from heygemd.jobs.job import EngineName
 from heygemd.media.ffmpeg import require_tools
 from heygemd.scheduler.devices import choose_devices, find_devices
@@ -42,13 +42,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield from _devices(settings)
     yield from _engine(settings)
     yield from _state(settings)
-    for folder in settings.roots:
-        try:
-            check_online(open_root(folder))
-        except HeygemdError as error:
-            yield _bad(f"root {folder}", error)
-        else:
-            yield Finding(subject=f"root {folder}", is_good=True, message="online")
+    yield from _roots(settings)
 
 
 def _tools() -> Iterator[Finding]:
@@ -93,6 +87,22 @@ def _state(settings: Settings) -> Iterator[Finding]:
         message=f"{folder}, {free / 1e9:.1f} GB free" + ("" if free > LOW_DISK_BYTES else f"; {ADVICE['E202'].todo}"),
         code=None if free > LOW_DISK_BYTES else "E202",
     )
+
+
+def _roots(settings: Settings) -> Iterator[Finding]:
+    opened = []
+    for folder in settings.roots:
+        try:
+            opened.append(open_root(folder))
+            check_online(opened[-1])
+        except HeygemdError as error:
+            yield _bad(f"root {folder}", error)
+        else:
+            yield Finding(subject=f"root {folder}", is_good=True, message="online")
+    try:
+        refuse_nested(opened)
+    except HeygemdError as error:
+        yield _bad("roots", error)
 
 
 def _bad(subject: str, error: HeygemdError) -> Finding:

@@ -1,12 +1,18 @@
 """What a stranger's file may cost: a table of the configuration that travels with every task."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+X264Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
 
 
 class Part(BaseModel):
     """Base of every table of the configuration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Limits(Part):

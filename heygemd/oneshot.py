@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from heygemd.scheduler.scheduler import FilmReady, JobFailed, Scheduler
 from heygemd.settings import Settings
 
 TICK_S = 0.1
+STATE_PREFIX = "render-"
+JUST_MADE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +117,27 @@ def _interruptible() -> Iterator[list[int]]:
 def _private_state(settings: Settings) -> Iterator[Path]:
     home = settings.state_dir or places.state_home()
     places.make_private(home)
-    folder = Path(tempfile.mkdtemp(prefix="render-", dir=home))
+    _sweep(home)
+    folder = Path(tempfile.mkdtemp(prefix=STATE_PREFIX, dir=home))
     try:
-        yield folder
+        with places.locked(folder / "lock"):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _sweep(home: Path) -> None:
+    """Remove what killed runs left: folders that nobody holds, and that are not just being made."""
+    for folder in home.glob(f"{STATE_PREFIX}*"):
+        age_s = time.time() - folder.stat().st_mtime
+        if age_s > JUST_MADE_S and places.holder_of(folder / "lock") is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _job(request: FilmRequest, settings: Settings) -> Job:
-    media = MediaInfo(
-        video=probe_video(request.video, settings.limits), audio=probe_audio(request.audio, settings.limits)
-    )
+    # The door to ffmpeg follows no links, but a person may well name one.
+    video, audio = request.video.resolve(), request.audio.resolve()
+    media = MediaInfo(video=probe_video(video, settings.limits), audio=probe_audio(audio, settings.limits))
     now = utc_now()
     return Job(
         id=new_job_id(now),
@@ -132,8 +145,8 @@ def _job(request: FilmRequest, settings: Settings) -> Job:
         name=request.output.stem,
         folder="",
         state=JobState.QUEUED,
-        video=_input(request.video),
-        audio=_input(request.audio),
+        video=_input(request.video.name, video),
+        audio=_input(request.audio.name, audio),
         options=request.options,
         media=media,
         claim_dir=None,
@@ -142,15 +155,14 @@ def _job(request: FilmRequest, settings: Settings) -> Job:
     )
 
 
-def _input(path: Path) -> InputFile:
+def _input(name: str, path: Path) -> InputFile:
     before = path.stat()
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     after = path.stat()
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
-        raise InputError("E111", f"{path.name} changed while it was read")
-    # The resolved path: the door to ffmpeg follows no links, but a person may well name one.
-    return InputFile(name=path.name, path=path.resolve(), size_bytes=after.st_size, sha256=digest, evidence=("given",))
+        raise InputError("E111", f"{name} changed while it was read")
+    return InputFile(name=name, path=path, size_bytes=after.st_size, sha256=digest, evidence=("given",))
 
 
 def _stored(store: JobStore, job_id: str) -> Job:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,16 +45,26 @@ def make_private(folder: Path) -> None:
 def locked(file: Path) -> Iterator[None]:
     """Hold an exclusive lock on `file`; raises SetupError E404 that names the holder's host and pid."""
     with file.open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _acquired(handle.fileno()):
             handle.seek(0)
             holder = handle.read(200).strip() or "unknown"
-            raise SetupError("E404", f"{file.parent} is in use by {holder}") from None
+            raise SetupError("E404", f"{file.parent} is in use by {holder}")
         handle.truncate(0)
         handle.write(f"host {socket.gethostname()} pid {os.getpid()}\n")
         handle.flush()
         yield
+
+
+def _acquired(number: int) -> bool:
+    """Try for a second: `heygemd status` holds the lock for a moment when it looks."""
+    for pause_s in (0.1, 0.2, 0.3, 0.4, 0.0):
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause_s)
+        else:
+            return True
+    return False
 
 
 def holder_of(file: Path) -> str | None:

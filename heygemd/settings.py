@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from heygemd.errors import SetupError
-from heygemd.limits import Limits, Part
+from heygemd.limits import Limits, Part, X264Preset
 
 __all__ = ["IntakeSettings", "Limits", "OutboxSettings", "RenderSettings", "Settings", "load"]
 
@@ -39,7 +39,7 @@ class RenderSettings(Part):
     segment_s: float = Field(60.0, gt=0, description="Longest piece that is rendered at once.")
     batch_size: int = Field(16, ge=1, le=512, description="Frames handed to the engine at once.")
     crf: int = Field(18, ge=0, le=40, description="x264 constant rate factor; 0 is lossless.")
-    preset: str = Field("veryfast", pattern="^[a-z]+$", description="x264 preset.")
+    preset: X264Preset = Field("veryfast", description="x264 preset.")
     max_attempts: int = Field(5, ge=1, description="Starts of one job before it is failed.")
     max_strikes: int = Field(2, ge=1, description="Workers one task may end before its job is failed.")
     silence_limit_s: float = Field(300.0, gt=0, description="A worker that says nothing for longer is ended.")
@@ -97,7 +97,7 @@ def load(file: Path | None = None, **overrides: Any) -> Settings:  # noqa: ANN40
         return FromFile(**overrides)
     except ValidationError as error:
         raise SetupError("E401", _explain(error, file)) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError("E401", f"{file} is not valid TOML: {error}") from error
 
 

@@ -1,10 +1,12 @@
 """What `heygemd status` shows: read from the store and from what the daemon wrote on each root; needs no daemon."""
 
-import json
+import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
@@ -14,12 +16,13 @@ from heygemd.intake.roots import open_root
 from heygemd.jobs.job import Job
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
-from heygemd.outbox.status import STATUS_NAME
+from heygemd.outbox.status import STATUS_NAME, Snapshot
 from heygemd.settings import Settings
 
 STALE_S = 60.0
 """An older status.json was written by a daemon that hangs, or is gone."""
 MAX_STATUS_BYTES = 4 << 20
+_SNAPSHOT = TypeAdapter(Snapshot)
 
 
 def read_status(settings: Settings) -> dict[str, Any]:
@@ -54,14 +57,16 @@ def read_status(settings: Settings) -> dict[str, Any]:
 def _shared(file: Path) -> dict[str, Any]:
     """The daemon's own words on the share; people may write there, so anything unreadable counts as nothing."""
     try:
-        with file.open("rb") as handle:
-            found = json.loads(handle.read(MAX_STATUS_BYTES))
-        written = datetime.fromisoformat(found["written_at"])
-        found["age_s"] = round((datetime.now(UTC) - written).total_seconds(), 1)
-        found["stale"] = found["age_s"] > STALE_S
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        number = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(number, "rb") as handle:
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                return {}
+            told = _SNAPSHOT.validate_json(handle.read(MAX_STATUS_BYTES))
+        age_s = (datetime.now(UTC) - told.written_at).total_seconds()
+    except (OSError, ValueError, TypeError):
         return {}
-    return dict(found)
+    found: dict[str, Any] = _SNAPSHOT.dump_python(told, mode="json")
+    return found | {"age_s": round(age_s, 1), "stale": age_s > STALE_S}
 
 
 def _row(job: Job, alive: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -90,7 +90,6 @@ def test_each_root_is_looked_at(settings, tmp_path):
     assert not absent.exists()
 
 
-@pytest.mark.xfail(strict=True, reason="doctor opens each root alone: `run` then refuses what doctor called good")
 def test_a_root_named_twice_is_found(settings, tmp_path):
     root = init_root(tmp_path / "root").path
     (tmp_path / "link").symlink_to(root)

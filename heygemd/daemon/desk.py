@@ -4,12 +4,17 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
+from heygemd.errors import ResourceError
 from heygemd.intake.inbox import Findings, Inbox
 from heygemd.jobs.job import MediaInfo
 from heygemd.jobs.roots import Root
 from heygemd.media.probe import probe_audio, probe_video
 from heygemd.outbox.status import Snapshot, write_status
 from heygemd.settings import IntakeSettings, Limits
+
+log = structlog.get_logger(__name__)
 
 
 class Desk:
@@ -28,5 +33,10 @@ class Desk:
         self._inbox.acknowledge(stored)
         findings = self._inbox.look()
         if snapshot is not None and findings.offline is None:
-            write_status(self._root.status, snapshot)
+            try:
+                write_status(self._root.status, snapshot)
+            except ResourceError as error:  # what was found counts more than telling it
+                log.warning(
+                    "status.not_written", root=str(self._root.path), error_code=error.code, reason=error.message
+                )
         return findings

@@ -40,6 +40,8 @@ class FrontDesk:
         """Jobs that arrived with the last look and are in the store now; told to the child at the next."""
         self.offline: str | None = None
         self._alarm.start()
+        # On a mount there is none, and nothing here may touch it again: the share may be dead by then.
+        self._has_alarm = self._alarm.is_alive()
 
     @property
     def paused(self) -> str | None:
@@ -70,7 +72,7 @@ class FrontDesk:
 
     def tick(self, now_s: float, snapshot: Callable[[Root], Snapshot]) -> tuple[Job, ...]:
         """Start a look when it is due, take its findings when they are there; returns what arrived."""
-        if now_s >= self._alarm_due_s:
+        if self._has_alarm and now_s >= self._alarm_due_s:
             self._alarm_due_s = now_s + ALARM_EVERY_S
             if not self._alarm.is_alive():
                 self._alarm.start()

@@ -69,6 +69,7 @@ class Handover:
         self._store, self._roots, self._nursery, self._settings = store, roots, nursery, settings
         self._clock, self._wall = clock, wall
         self._endings: dict[str, _Ending] = {}
+        self._finished: list[str] = []
 
     def resume(self) -> None:
         """Put away what an earlier run recorded but did not finish moving."""
@@ -87,13 +88,11 @@ class Handover:
 
     def job_failed(self, failed: JobFailed) -> None:
         """Record the failure, then move the inputs with their reason."""
-        job = self._store.move(
-            failed.job_id,
-            JobState.FAILED,
-            at=self._wall(),
-            error_code=failed.code,
-            error_message=failed.message,
-        )
+        job = self._job(failed.job_id)
+        if job.state is not JobState.FAILED:  # else a full disk stopped an earlier call after this step
+            job = self._store.move(
+                job.id, JobState.FAILED, at=self._wall(), error_code=failed.code, error_message=failed.message
+            )
         self.put_away(job, failed.traceback)
 
     def put_away(self, job: Job, traceback: str = "") -> None:
@@ -109,8 +108,8 @@ class Handover:
         return report
 
     def is_idle(self) -> bool:
-        """Nothing is on its way out."""
-        return not self._endings
+        """Nothing is on its way out, but for jobs of roots that are not served any more."""
+        return all(self._job(job_id).root not in self._roots for job_id in self._endings)
 
     def pauses(self) -> dict[str, str]:
         """Why jobs wait: job id → sentence."""
@@ -122,19 +121,19 @@ class Handover:
 
     def tick(self) -> tuple[str, ...]:
         """Take every ending one step on where it can; returns the jobs that are put away now."""
-        finished = []
         for job_id in list(self._endings):
             ending = self._endings[job_id]
             if ending.errand is not None and (answer := ending.errand.poll(self._clock())) is not None:
                 ending.errand = None
                 if self._end_step(ending, answer):
-                    finished.append(job_id)
+                    self._finished.append(job_id)
                     del self._endings[job_id]
                     continue
             following = self._endings[job_id]  # another one where the step has failed the job
             if following.errand is None and self._clock() >= following.retry_at_s:
                 self._begin_step(following)
-        return tuple(finished)
+        finished, self._finished = tuple(self._finished), []
+        return finished
 
     def stop(self) -> None:
         """Kill what is under way; every step can be repeated."""
@@ -189,7 +188,7 @@ class Handover:
         """Take note of a step's result; True when the job is put away."""
         if isinstance(answer.error, ResourceError):
             return self._pause(ending, answer.error)
-        if answer.error is not None and ending.film is not None:
+        if answer.error is not None and ending.step in ("choose", "deliver"):
             error = answer.error
             self.job_failed(JobFailed(job_id=ending.job_id, code=error.code, message=error.message))
             return False

@@ -106,9 +106,11 @@ class Daemon:
 
     def is_idle(self) -> bool:
         """Every inbox is quiet, and no job is queued, running or on its way out."""
-        counts = self.store.counts()
-        busy = counts.get(JobState.QUEUED, 0) + counts.get(JobState.RUNNING, 0)
-        return not busy and self.handover.is_idle() and all(desk.is_quiet for desk in self.desks)
+        served = {desk.root.uuid for desk in self.desks}
+        for state in (JobState.QUEUED, JobState.RUNNING):
+            if any(job.root in served for job in self.store.jobs(state)):
+                return False
+        return self.handover.is_idle() and all(desk.is_quiet for desk in self.desks)
 
     def stop(self) -> None:
         """Give the work in hand back to the queue; whatever is not finished is resumed by the next run."""
@@ -132,7 +134,6 @@ class Daemon:
                     error_code=job.error_code,
                 )
                 if job.state is JobState.FAILED:
-                    self.ended_counts[JobState.FAILED] += 1
                     self.handover.put_away(job)
         desk.stored += tuple(job.id for job in arrivals)
 
@@ -141,12 +142,11 @@ class Daemon:
             self.handover.film_ready(outcome)
         else:
             self.handover.job_failed(outcome)
-            self.ended_counts[JobState.FAILED] += 1
 
     def _put_away(self, job_id: str) -> None:
         job = self.store.get(job_id)
-        if job is not None and job.state is JobState.DONE:
-            self.ended_counts[JobState.DONE] += 1
+        if job is not None and job.state in self.ended_counts:
+            self.ended_counts[job.state] += 1
         self._discard_work(job_id)
         for desk in self.desks:
             desk.refresh_status()

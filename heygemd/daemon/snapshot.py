@@ -35,7 +35,7 @@ def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
     queued = [job for job in jobs if job.state is JobState.QUEUED]
     ended = [job for job in jobs if job.state not in (JobState.QUEUED, JobState.RUNNING)]
     ended.sort(key=lambda job: job.id, reverse=True)
-    pauses = daemon.handover.pauses()
+    pauses = {job: pause for job, pause in daemon.handover.pauses().items() if any(job == own.id for own in jobs)}
     waiting = desk.findings.waiting if desk.findings else ()
     reason = desk.offline or desk.paused or next(iter(pauses.values()), None)
     state = RootState.OFFLINE if desk.offline else RootState.PAUSED if reason else RootState.ONLINE

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from heygemd.jobs.states import JobState
+from heygemd.limits import X264Preset
 
 
 class EngineName(StrEnum):
@@ -54,7 +55,7 @@ class RenderOptions:
     """Positive: the mouth follows the sound later."""
     crf: int = 18
     """x264 constant rate factor; 0 is lossless."""
-    preset: str = "veryfast"
+    preset: X264Preset = "veryfast"
     """x264 preset."""
 
 

@@ -250,7 +250,6 @@ class JobStore:
                 raise
 
 
-@cache
 def _transition(row: sqlite3.Row) -> Transition:
     return Transition(
         seq=row["seq"], job_id=row["job_id"], at=datetime.fromisoformat(row["at"]),
@@ -259,6 +258,7 @@ def _transition(row: sqlite3.Row) -> Transition:
     )  # fmt: skip
 
 
+@cache
 def schema_sections() -> tuple[str, ...]:
     """Return the SQL of each schema version, oldest first."""
     text = resources.files("heygemd.jobs").joinpath("schema.sql").read_text(encoding="utf-8")

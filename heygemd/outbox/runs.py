@@ -13,7 +13,8 @@ class Worked:
 
     started_at: datetime | None
     wall_s: float
-    """By the wall clock: the attempts may lie in different runs of the daemon. Never negative."""
+    """By the wall clock, for the attempts may lie in different runs of the daemon; one during which it was set back
+    counts as nothing."""
 
 
 def worked_on(store: JobStore, job_id: str, now: datetime) -> Worked:
@@ -23,11 +24,11 @@ def worked_on(store: JobStore, job_id: str, now: datetime) -> Worked:
     wall_s = 0.0
     for event in store.events_of(job_id):
         if since is not None:
-            wall_s += (event.at - since).total_seconds()
+            wall_s += max(0.0, (event.at - since).total_seconds())
             since = None
         if event.state is JobState.RUNNING:
             since = event.at
             started = started or event.at
     if since is not None:
-        wall_s += (now - since).total_seconds()
-    return Worked(started_at=started, wall_s=max(0.0, wall_s))
+        wall_s += max(0.0, (now - since).total_seconds())
+    return Worked(started_at=started, wall_s=wall_s)

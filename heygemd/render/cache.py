@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +11,14 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from heygemd.media.parts import sync_folder
+
 log = structlog.get_logger(__name__)
 
 Kept = TypeVar("Kept")
+
+DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What numpy and zipfile raise on a file with any byte changed; RuntimeError covers NotImplementedError."""
 
 
 def recall(path: Path, load: Callable[[Path], Kept]) -> Kept | None:
@@ -21,7 +27,7 @@ def recall(path: Path, load: Callable[[Path], Kept]) -> Kept | None:
         kept = load(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         log.warning("cache.entry_dropped", path=str(path), reason=str(error))
         path.unlink(missing_ok=True)
         return None
@@ -33,14 +39,19 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as `.npz`, whole or not at all, and on the disk when this returns."""
     # A name of its own: two workers may fill the same cache entry.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read what `save_arrays` wrote."""
-    with np.load(path, allow_pickle=False) as data:
+    # Opened here: numpy leaves the descriptor of a damaged file open.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
         return {name: data[name] for name in data.files}

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from heygemd.media.parts import whole_file
 from heygemd.render.faces.track import FaceTrack
 
 COLUMNS = 6
@@ -47,12 +48,8 @@ def write_sheet(
     ok, data = cv2.imencode(".jpg", np.hstack(cells), [cv2.IMWRITE_JPEG_QUALITY, 90])
     if not ok:
         raise RuntimeError("the contact sheet could not be encoded")
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with whole_file(path) as fd, os.fdopen(os.dup(fd), "wb") as file:
         file.write(data.tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _crop(planes: NDArray[np.uint8], track: FaceTrack, frame: int) -> tuple[int, int, int, int]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from heygemd.errors import InputError
 from heygemd.media.frames import SegmentWriter, SourceVideo
+from heygemd.media.parts import whole_file
 from heygemd.media.sound import decode_speech
 from heygemd.planning.plan import Analysis, Order, Plan, RenderFacts, from_json, to_json
 from heygemd.planning.segments import Segment
@@ -186,10 +187,6 @@ def segment_facts(plan: Plan) -> list[RenderFacts]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all: temporary name, fsync, rename."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
+    """Write whole or not at all, and on the disk when this returns."""
+    with whole_file(path) as fd, os.fdopen(os.dup(fd), "w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -35,6 +35,10 @@ from heygemd.render.tasks import Staged, analyse, render_segment, stage
 log = structlog.get_logger(__name__)
 
 PROGRESS_EVERY_S = 0.5
+LOST_DEVICE: tuple[type[Exception], ...] = tuple(
+    kind for kind in (getattr(torch, "AcceleratorError", None),) if kind is not None
+)
+"""A CUDA fault ends the worker's context, not the film. Older torch raises a bare RuntimeError instead."""
 DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
 
 
@@ -138,6 +142,8 @@ def failure(task: Task, error: Exception) -> Event:
         code, message, trace = error.code, error.message, ""
     elif isinstance(error, torch.OutOfMemoryError):
         code = ResourceError("E301", message).code
+    elif isinstance(error, LOST_DEVICE):
+        code = ResourceError("E302", message).code
     elif isinstance(error, OSError) and error.errno in DISK_ERRNOS:
         code = ResourceError("E202", message).code
     message = _plain(message)
@@ -159,10 +165,13 @@ def follow_leash(fd: int) -> "queue.Queue[Task]":
     tasks: queue.Queue[Task] = queue.Queue()
 
     def read() -> None:
-        with os.fdopen(fd, encoding="utf-8") as lines:
-            for line in lines:
-                tasks.put(from_json(Task, line))
-        os._exit(0)
+        # Also when a line is no task, after an upgrade below a running daemon: no worker survives its leash.
+        try:
+            with os.fdopen(fd, encoding="utf-8") as lines:
+                for line in lines:
+                    tasks.put(from_json(Task, line))
+        finally:
+            os._exit(0)
 
     threading.Thread(target=read, name="leash", daemon=True).start()
     return tasks

@@ -246,10 +246,6 @@ def test_a_stop_ends_alarm_and_child(desk):
     assert (desk._alarm.alive, desk._desk.ended) == (False, True)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the alarm asks statfs() of the share in the daemon's own thread: a dead NFS mount stops the loop",
-)
 def test_the_loop_never_touches_a_share_itself(root, monkeypatch):
     touched_by = []
 
@@ -282,9 +278,6 @@ def test_a_desk_writes_nothing_where_the_root_is_another(root):
     assert not (root.status / "status.json").exists()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a status that cannot be written costs the findings of the look, and the root counts as offline"
-)
 @pytest.mark.parametrize("spoil", ["removed", "a file"])
 def test_a_status_that_cannot_be_written_does_not_stop_the_intake(root, spoil):
     root.status.rmdir()

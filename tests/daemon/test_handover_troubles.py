@@ -47,18 +47,12 @@ def test_bugs_that_pass_are_forgiven(bench, running, film, errands):
     assert bench.store.get(running.id).state is JobState.DONE
 
 
-WRONG_STATE = pytest.mark.xfail(
-    strict=True,
-    reason="an error of ours in archive_inputs fails the published job: WrongStateError in that tick",
-)
-
-
 @pytest.mark.parametrize(
     "answer",
     [
         pytest.param(BUG, id="bug"),
-        pytest.param(Answer(error=SetupError("E401", "wrong")), id="setup", marks=WRONG_STATE),
-        pytest.param(Answer(error=FaultError("E500", "x")), id="fault", marks=WRONG_STATE),
+        pytest.param(Answer(error=SetupError("E401", "wrong")), id="setup"),
+        pytest.param(Answer(error=FaultError("E500", "x")), id="fault"),
     ],
 )
 def test_a_film_in_the_outbox_is_never_failed_because_its_inputs_will_not_move(bench, running, film, errands, answer):
@@ -93,10 +87,6 @@ def test_a_store_that_is_full_for_a_moment_costs_a_repetition(bench, running, fi
     assert bench.store.get(running.id).state is JobState.DONE
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="job_failed moves the job again: WrongStateError at every tick, and no outcome after it is heard",
-)
 def test_a_failure_told_again_after_a_full_disk_is_taken_up(bench, running):
     failed = JobFailed(job_id=running.id, code="E131", message="no face")
     bench.store.trouble = "events_of"
@@ -107,10 +97,6 @@ def test_a_failure_told_again_after_a_full_disk_is_taken_up(bench, running):
     assert bench.settle() == (running.id,)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="tick() loses the jobs it has put away when a later ending raises: their work is never discarded",
-)
 def test_a_job_that_was_put_away_is_told_although_another_met_a_full_disk(bench, running, store, root, new_job):
     other = new_job(root, 2, "bert")
     store.add(other)
@@ -190,9 +176,6 @@ def test_a_published_film_counts_as_done_and_its_work_is_discarded(daemon, runni
     assert daemon.scheduler.discarded == [running.id]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only failures that the scheduler reports are counted: `run --until-idle` then exits with 0"
-)
 def test_a_job_that_fails_on_its_way_out_counts_as_failed(daemon, root, film):
     (root.outbox / "anna.mp4").write_bytes(b"somebody else's")
     daemon.handover.film_ready(film)

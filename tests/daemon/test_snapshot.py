@@ -146,7 +146,6 @@ def test_a_film_that_cannot_be_handed_over_pauses_its_root(daemon, add):
     assert take_snapshot(daemon, Desk()).root.reason == "E202 the disk is full"
 
 
-@pytest.mark.xfail(strict=True, reason="the pause of a film of one root is told as the state of every root")
 def test_a_film_that_cannot_be_handed_over_pauses_no_other_root(daemon, add):
     job = add("theirs", JobState.RUNNING, root="another")
     daemon.held = {job.id: "E201 the other share is gone"}

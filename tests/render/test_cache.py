@@ -64,7 +64,6 @@ def test_a_cut_file_is_dropped_whatever_its_length(saved):
         assert not saved.exists()
 
 
-@pytest.mark.xfail(strict=True, reason="np.load(path) of a damaged archive leaves the file open; give it an open file")
 def test_a_damaged_file_is_closed(saved):
     saved.write_bytes(saved.read_bytes()[:-9])
     with warnings.catch_warnings(record=True) as caught:
@@ -105,10 +104,6 @@ def test_an_archive_without_the_needed_arrays_is_dropped(saved):
 
 
 @pytest.mark.parametrize(("offset", "value"), [(10, 0x63), (8, 0x01), (6, 0xAD)], ids=["method", "secret", "version"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="recall lets NotImplementedError and RuntimeError of zipfile through: the entry stays, every job meets it",
-)
 def test_a_single_wrong_byte_in_the_directory_drops_the_entry(saved, offset, value):
     data = bytearray(saved.read_bytes())
     data[data.index(b"PK\x01\x02") + offset] = value
@@ -132,7 +127,6 @@ def test_a_bug_in_a_loader_is_not_taken_for_damage(saved):
     assert saved.exists()
 
 
-@pytest.mark.xfail(strict=True, reason="a part with the process's number stays for ever when the disk is full")
 def test_a_save_that_fails_leaves_no_part(tmp_path):
     class Full:
         def __array__(self, dtype=None, copy=None):

@@ -60,9 +60,6 @@ def test_what_went_wrong_becomes_the_code_the_scheduler_decides_by(error, code):
     assert (event.kind, event.error_code) == (EventKind.FAILED, code)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="nothing in the worker gives E302: a lost device is a strike against the film, not a rest"
-)
 @pytest.mark.parametrize(
     "words", ["CUDA error: unspecified launch failure", "CUDA error: device-side assert triggered"]
 )
@@ -274,10 +271,6 @@ def test_a_worker_gets_ready_works_and_ends_with_its_leash_and_all_it_started(st
 
 
 @pytest.mark.ffmpeg
-@pytest.mark.xfail(
-    strict=True,
-    reason="a line that is no task ends only the reading thread: the worker then lives on without a leash, for ever",
-)
 def test_a_line_that_is_no_task_ends_the_worker(start):
     process = start("--engine", "passthrough")
     assert process.hear() is not None
