@@ -128,7 +128,7 @@ def test_progress_comes_from_the_share(settings, root, add):
 
 
 def test_an_old_status_is_called_stale(settings, root):
-    tell(root)
+    tell(root, written_at=datetime.now(UTC).isoformat())
     fresh = read_status(settings)["roots"][str(root.path)]
     assert (fresh["stale"], fresh["age_s"] < 60) == (False, True)
     tell(root, written_at=(NOW - timedelta(seconds=90)).isoformat())
