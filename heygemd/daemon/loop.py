@@ -17,7 +17,7 @@ from types import FrameType
 
 import structlog
 
-from heygemd import __version__, places
+from heygemd import __version__, catalogue, places
 from heygemd.assembly import default_options, open_scheduler, utc_now
 from heygemd.daemon.errands import Nursery, open_nursery
 from heygemd.daemon.frontdesk import FrontDesk
@@ -25,7 +25,7 @@ from heygemd.daemon.handover import Handover
 from heygemd.daemon.snapshot import take_snapshot
 from heygemd.errors import ResourceError, SetupError
 from heygemd.intake.roots import open_roots
-from heygemd.jobs.job import Job
+from heygemd.jobs.job import EngineName, Job
 from heygemd.jobs.roots import Root
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
@@ -198,6 +198,8 @@ class Daemon:
 def open_daemon(settings: Settings) -> Iterator[Daemon]:
     """Everything a daemon needs, in order, and all of it closed again; raises SetupError."""
     require_tools()
+    # Also hashes the weights once, here, so that no tick ever waits for 436 MB.
+    catalogue.choose_engine(EngineName(settings.render.engine), settings.models_dir)
     roots = open_roots(settings.roots)
     state_dir = places.state_dir(settings, roots)
     for root in roots:

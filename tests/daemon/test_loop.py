@@ -142,6 +142,13 @@ def test_a_second_daemon_on_the_same_root_is_refused(workshop):
         daemon.wait(30)
 
 
+def test_an_engine_without_its_weights_is_a_fault_of_the_setup(workshop):
+    workshop.config.write_text(workshop.config.read_text().replace('"passthrough"', '"wav2lip"'))
+    daemon = workshop.start()
+    assert daemon.wait(30) == 78
+    assert "E402" in (workshop.folder / "daemon.log").read_text()
+
+
 def test_the_same_name_again_becomes_a_second_version(workshop, pair):
     drop(workshop, pair)
     assert workshop.run_until_idle() == 0
