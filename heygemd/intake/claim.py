@@ -32,6 +32,7 @@ from heygemd.intake.settle import SettleRule, Settling, Sighting, Writer, follow
 from heygemd.jobs.ids import id8_of, is_job_id, new_job_id
 from heygemd.jobs.job import InputFile, MediaInfo
 from heygemd.jobs.roots import Root
+from heygemd.naming import job_folder
 
 log = structlog.get_logger(__name__)
 
@@ -193,7 +194,7 @@ class Claims:
     def _new_record(self, pair: Pair) -> ClaimRecord:
         now = self._wall()
         job_id = new_job_id(now)
-        claim_name = names.claim_folder(names.stem_of(pair.sound), id8_of(job_id))
+        claim_name = job_folder(names.stem_of(pair.sound), id8_of(job_id))
         return ClaimRecord(
             job_id=job_id, root=self._root.uuid, folder=pair.folder, video=pair.picture, audio=pair.sound,
             claim_name=claim_name, claimed_at=now,

@@ -3,7 +3,6 @@
 `StoppingDisk` is the same disk with the power cut at a chosen step.
 """
 
-import ctypes
 import errno
 import os
 from contextlib import suppress
@@ -11,10 +10,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_AT_FDCWD = -100
-_RENAME_NOREPLACE = 1  # linux/fs.h
-_NO_SUCH_CALL = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+from heygemd import filesystem
 
 
 class Disk:
@@ -51,7 +47,7 @@ class Disk:
     def move(self, source: Path, target: Path) -> None:
         """Rename within the file system; raises FileExistsError rather than replace anything."""
         self.reach("rename", target)
-        _rename_to_new(source, target)
+        filesystem.rename_no_replace(source, target)
 
     def remove(self, path: Path) -> None:
         """Delete one file of ours, if it is there."""
@@ -72,11 +68,7 @@ class Disk:
     def sync_folder(self, path: Path) -> None:
         """Make the entries of a folder survive a power cut."""
         self.reach("sync", path)
-        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        filesystem.sync_folder(path)
 
 
 class PowerCut(BaseException):
@@ -110,39 +102,3 @@ class FullDisk(Disk):
         """Fail the chosen steps."""
         if step in self.failing:
             raise OSError(self._number, os.strerror(self._number), str(path))
-
-
-def _rename_to_new(source: Path, target: Path) -> None:
-    number = _renameat2(source, target)
-    if number in _NO_SUCH_CALL:
-        _link_to_new(source, target)
-    elif number:
-        raise OSError(number, os.strerror(number), str(source), None, str(target))
-
-
-def _renameat2(source: Path, target: Path) -> int:
-    """Return 0 or the errno; ENOSYS where the C library has no renameat2."""
-    try:
-        call = _LIBC.renameat2
-    except AttributeError:
-        return errno.ENOSYS
-    status = call(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE)
-    return 0 if status == 0 else ctypes.get_errno()
-
-
-def _link_to_new(source: Path, target: Path) -> None:
-    """Do the same where renameat2 has no flags (NFS, CIFS): a second name first, then the old one goes."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except FileExistsError:
-        # Either somebody's file, or our own second name of a rename that was cut in the middle.
-        if not source.samefile(target):
-            raise
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
-            raise
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
-        source.rename(target)
-        return
-    source.unlink()

@@ -1,12 +1,10 @@
 """What a name says about a file: ignored, refused, picture or sound, and whose partner it is. Pure."""
 
-import hashlib
 import re
 import unicodedata
 from enum import StrEnum
 
-MAX_NAME_BYTES = 255
-"""Longest name on ext4, XFS, Btrfs and SMB."""
+from heygemd.naming import NAME_MAX_BYTES, UNPRINTABLE, cut
 
 _IGNORED = re.compile(
     r"[.~].*|Thumbs\.db|desktop\.ini|@eaDir|\#recycle|.*\.(part|partial|filepart|crdownload|tmp|temp|download|!sync|aspx)",
@@ -30,9 +28,6 @@ _SUFFIXES = {
 }
 _KIND_OF = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Control characters, lone surrogates (bytes that are not UTF-8) and the two Unicode line ends."""
-
 
 def is_ignored(name: str) -> bool:
     """Tell whether the file or folder belongs to a program, or is a copy under way."""
@@ -43,7 +38,7 @@ def is_refused(name: str) -> bool:
     """Tell whether the name could not be written into a log line or a report."""
     if name.isprintable():
         return False
-    return any(unicodedata.category(character) in _UNPRINTABLE for character in name)
+    return any(unicodedata.category(character) in UNPRINTABLE for character in name)
 
 
 def is_blank(name: str) -> bool:
@@ -74,33 +69,16 @@ def key_of(name: str) -> str:
     return key
 
 
-def claim_folder(name: str, id8: str) -> str:
-    """Return the folder name `<name>__<id8>`, cut so that it fits a file system."""
-    tail = f"__{id8}"
-    return cut(name, MAX_NAME_BYTES - len(tail)) + tail
-
-
 def numbered(name: str, number: int) -> str:
     """Return `stem (number).suffix`, cut to fit; number 0 is the name itself."""
     if number == 0:
         return name
     stem = stem_of(name)
     tail = f" ({number}){name[len(stem) :]}"
-    return cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
-
-
-def cut(text: str, max_bytes: int) -> str:
-    """Return `text`, or its beginning + `~hash6`, in at most `max_bytes` of UTF-8; no letter loses its marks."""
-    if len(text.encode()) <= max_bytes:
-        return text
-    mark = "~" + hashlib.sha256(text.encode()).hexdigest()[:6]
-    start = text.encode()[: max_bytes - len(mark)].decode(errors="ignore")
-    while start and unicodedata.combining(text[len(start)]):
-        start = start[:-1]
-    return start + mark
+    return cut(stem, NAME_MAX_BYTES - len(tail.encode())) + tail
 
 
 def shown(name: str) -> str:
     """Return a refused name in a form that logs and pages can hold."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if unicodedata.category(c) not in _UNPRINTABLE else f"\\u{ord(c):04x}" for c in text)
+    return "".join(c if unicodedata.category(c) not in UNPRINTABLE else f"\\u{ord(c):04x}" for c in text)

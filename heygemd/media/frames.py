@@ -17,11 +17,11 @@ import structlog
 from numpy.typing import NDArray
 
 from heygemd.errors import FaultError, InputError
+from heygemd.filesystem import whole_file
 from heygemd.jobs.job import VideoInfo
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg, probe
 from heygemd.media.child import Leash, Outcome, StalledError
-from heygemd.media.parts import whole_file
 from heygemd.media.picture import FLICKS_PER_S, Picture, chain, pts_of, tag_options, tags_filter
 from heygemd.media.rates import timescale
 from heygemd.media.runs import Run, runs_of

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import structlog
 
+from heygemd.filesystem import whole_file
 from heygemd.jobs.job import AudioInfo
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg
 from heygemd.media.ffmpeg import OpenFile
-from heygemd.media.parts import whole_file
 
 log = structlog.get_logger(__name__)
 

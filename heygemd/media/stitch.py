@@ -18,12 +18,12 @@ from pathlib import Path
 
 import structlog
 
+from heygemd.filesystem import whole_file
 from heygemd.jobs.job import AudioInfo
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg, probe
 from heygemd.media.child import Leash, Outcome
 from heygemd.media.ffmpeg import OpenFile
-from heygemd.media.parts import whole_file
 from heygemd.media.picture import seconds
 from heygemd.media.rates import timescale
 

@@ -4,7 +4,6 @@ Folders are held open and every name is reached through the descriptor, never th
 below the starting folder is followed, no path is too long, and a folder that is swapped meanwhile is not met.
 """
 
-import ctypes
 import errno
 import fcntl
 import hashlib
@@ -16,12 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from heygemd.errors import ResourceError
-from heygemd.outbox.names import printable
+from heygemd.filesystem import NameCalls
+from heygemd.naming import printable
 
 _FICLONE = 0x40049409
 """linux/fs.h: _IOW(0x94, 9, int)."""
-_RENAME_NOREPLACE = 1
-"""linux/fs.h."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,11 +37,10 @@ _UNWRITABLE = frozenset({
     _E.ENAMETOOLONG, _E.EILSEQ, _E.EBUSY, _E.EAGAIN, _E.ELOOP, _E.ENOTDIR, _E.EISDIR, _E.ENOTEMPTY, _E.EEXIST,
 })  # fmt: skip
 _NO_SUCH_CALL = frozenset({_E.ENOSYS, _E.EINVAL, _E.EOPNOTSUPP, _E.ENOTTY, _E.EXDEV, _E.ETXTBSY})
-_NO_HARD_LINKS = frozenset({_E.EPERM, _E.EOPNOTSUPP, _E.ENOSYS, _E.EMLINK, _E.EACCES, _E.EINVAL})
 
 
-class Disk:
-    """Every change that this room makes to a share goes through one of these methods."""
+class Disk(NameCalls):
+    """Every change that this room makes to a share is one of these methods, or of those of `NameCalls`."""
 
     copy_chunk_bytes = 64 << 20
     """Asked of the kernel at once; where the file system can clone, nothing is copied at all."""
@@ -87,27 +84,6 @@ class Disk:
     def sync(self, fd: int) -> None:
         """Bring a file's contents, or a folder's names, safely to the disk."""
         os.fsync(fd)
-
-    def rename(self, name: str, from_fd: int, new: str, to_fd: int) -> None:
-        """Rename, replacing what has the new name."""
-        os.rename(name, new, src_dir_fd=from_fd, dst_dir_fd=to_fd)
-
-    def rename_noreplace(self, name: str, from_fd: int, new: str, to_fd: int) -> None:
-        """Rename by renameat2(RENAME_NOREPLACE); raises FileExistsError, or OSError where the call is not known."""
-        renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-        if renameat2 is None:
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        if renameat2(from_fd, os.fsencode(name), to_fd, os.fsencode(new), _RENAME_NOREPLACE) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), name, None, new)
-
-    def link(self, name: str, from_fd: int, new: str, to_fd: int) -> None:
-        """Give a file a second name; raises FileExistsError."""
-        os.link(name, new, src_dir_fd=from_fd, dst_dir_fd=to_fd, follow_symlinks=False)
-
-    def unlink(self, name: str, folder_fd: int) -> None:
-        """Remove a file's name."""
-        os.unlink(name, dir_fd=folder_fd)
 
     def remove_folder(self, name: str, folder_fd: int) -> None:
         """Remove an empty folder."""
@@ -187,33 +163,6 @@ def locked(folder_fd: int) -> Iterator[None]:
     finally:
         with suppress(OSError):
             fcntl.flock(folder_fd, fcntl.LOCK_UN)
-
-
-def publish_name(disk: Disk, name: str, from_fd: int, new: str, to_fd: int) -> None:
-    """Give `name` its final name unless that is taken; raises FileExistsError and changes nothing then.
-
-    Where renameat2 is not known (NFS, some FUSE), a hard link does the same in two steps: a crash between them leaves
-    both names on one complete file. Where there are no hard links either (FAT, exFAT, some CIFS mounts) and for
-    folders, it looks first and renames then: a foreign file that appears between the two calls would be replaced.
-    An O_EXCL placeholder would close that gap, but show an empty file under a final name; partial films are worse.
-    """
-    try:
-        disk.rename_noreplace(name, from_fd, new, to_fd)
-        return
-    except OSError as error:
-        if error.errno not in _NO_SUCH_CALL or error.errno == errno.EXDEV:
-            raise
-    try:
-        disk.link(name, from_fd, new, to_fd)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-    else:
-        disk.unlink(name, from_fd)
-        return
-    if exists(to_fd, new):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name, None, new)
-    disk.rename(name, from_fd, new, to_fd)
 
 
 def write_new(disk: Disk, folder_fd: int, name: str, data: bytes, *, durable: bool = True) -> None:

@@ -12,11 +12,14 @@ from typing import Literal
 
 import structlog
 
+from heygemd.filesystem import rename_no_replace
+from heygemd.jobs.ids import id8_of
 from heygemd.jobs.job import Job
 from heygemd.jobs.roots import Root
+from heygemd.naming import job_folder, printable
 from heygemd.outbox import disk as disks
 from heygemd.outbox.disk import DISK, Disk
-from heygemd.outbox.names import id8_of, id8_of_part, job_folder, printable
+from heygemd.outbox.names import film_stem, id8_of_part
 from heygemd.outbox.reason import ENCODING
 from heygemd.outbox.sentinel import require_root
 
@@ -61,8 +64,9 @@ def fail_inputs(job: Job, root: Root, report_json: str, reason_text: str, *, dis
     claim = job.claim_dir
     with disks.share_faults(claim or root.failed):
         if claim is None:
-            place: Path | None = root.failed / job_folder(job.name, job.id8)
-            with disks.open_folder(root.path, "failed", job_folder(job.name, job.id8), make=disk, follow=True) as fd:
+            name = job_folder(film_stem(job.name), job.id8)
+            place: Path | None = root.failed / name
+            with disks.open_folder(root.path, "failed", name, make=disk, follow=True) as fd:
                 _tell(disk, fd, told, job.id8)
         else:
             with suppress(FileNotFoundError), disks.open_folder(root.path, *_below(claim, root), follow=True) as fd:
@@ -119,7 +123,7 @@ def _rename_free(disk: Disk, name: str, from_fd: int, to_fd: int) -> str:
     new, number = name, 1
     while True:
         try:
-            disks.publish_name(disk, name, from_fd, new, to_fd)
+            rename_no_replace(name, new, from_fd=from_fd, to_fd=to_fd, calls=disk)
         except FileExistsError:
             number += 1
             new = f"{name}.{number}"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heygemd.errors import FaultError, ResourceError
+from heygemd.filesystem import rename_no_replace
+from heygemd.naming import printable
 from heygemd.outbox import disk as disks
 from heygemd.outbox import names
 from heygemd.outbox.disk import Disk
@@ -89,7 +91,7 @@ def _copy_checked(disk: Disk, fd: int, parcel: Parcel, film: Path) -> None:
         with open(source_fd, "rb", closefd=False) as source:
             is_source_good = hashlib.file_digest(source, "sha256").hexdigest() == parcel.sha256
     if is_source_good:
-        raise ResourceError("E202", f"the copy of {names.printable(parcel.film_name)} differs from the film")
+        raise ResourceError("E202", f"the copy of {printable(parcel.film_name)} differs from the film")
     raise FaultError("E502", f"{film.name} in the work directory is not the film that was verified")
 
 
@@ -114,7 +116,7 @@ def _commit(disk: Disk, fd: int, parcel: Parcel) -> Delivered:
         if verdict == "replace":
             disk.rename(parcel.part(), fd, parcel.film_name, fd)
         else:
-            disks.publish_name(disk, parcel.part(), fd, parcel.film_name, fd)
+            rename_no_replace(parcel.part(), parcel.film_name, from_fd=fd, to_fd=fd, calls=disk)
     except FileExistsError:
         return _withdraw(disk, fd, parcel)
     except OSError:
@@ -145,7 +147,7 @@ def _put_sheet(disk: Disk, fd: int, parcel: Parcel, mark: Mark | None) -> bool:
         return True
     disks.write_new(disk, fd, part, parcel.sheet)
     try:
-        disks.publish_name(disk, part, fd, parcel.sheet_name, fd)
+        rename_no_replace(part, parcel.sheet_name, from_fd=fd, to_fd=fd, calls=disk)
     except FileExistsError:
         return False
     return True
@@ -162,7 +164,7 @@ def _put_report(disk: Disk, fd: int, parcel: Parcel, *, has_sheet: bool, replace
     part = parcel.part(names.REPORT_SUFFIX)
     disks.write_new(disk, fd, part, text)
     try:
-        disks.publish_name(disk, part, fd, parcel.report_name, fd)
+        rename_no_replace(part, parcel.report_name, from_fd=fd, to_fd=fd, calls=disk)
     except FileExistsError:
         mark = mark_at(fd, parcel.report_name)
         if mark is None or (mark.job != parcel.job_id and parcel.rule == "keep"):

@@ -17,7 +17,9 @@ from typing import Literal
 import structlog
 
 from heygemd.errors import InputError, SetupError
+from heygemd.jobs.ids import id8_of
 from heygemd.jobs.roots import Root
+from heygemd.naming import printable
 from heygemd.outbox import disk as disks
 from heygemd.outbox import names
 from heygemd.outbox.disk import DISK, Disk
@@ -76,7 +78,7 @@ def _may_have(fd: int, film: str, taken: frozenset[str], policy: ClashPolicy, jo
     companions = (film, names.report_name(film), names.sheet_name(film))
     in_the_way = [name for name in companions if names.key(name) in taken]
     if in_the_way and policy == "fail":
-        raise InputError(NAME_TAKEN_CODE, f"{names.printable(in_the_way[0])} is in the outbox already")
+        raise InputError(NAME_TAKEN_CODE, f"{printable(in_the_way[0])} is in the outbox already")
     if in_the_way and policy == "replace":
         standing = standing_at(fd, film)
         return standing.mark is not None and standing.verdict(job_id, "", "replace_ours") in ("free", "replace")
@@ -108,7 +110,7 @@ def deliver(delivery: Delivery, disk: Disk = DISK) -> Delivered:
     ):
         done = place(disk, fd, parcel, delivery.film)
     if done.clash is not None:
-        film, by = names.printable(str(done.film)), names.printable(done.clash)
+        film, by = printable(str(done.film)), printable(done.clash)
         log.warning("outbox.name_taken", job_id=delivery.job_id, film=film, by=by)
     return done
 
@@ -133,12 +135,12 @@ def deliver_single(
     if mark is None:
         raise ValueError("not a report of heygemd")
     if not output.parent.is_dir():
-        raise SetupError("E401", f"folder {names.printable(str(output.parent))} does not exist")
+        raise SetupError("E401", f"folder {printable(str(output.parent))} does not exist")
     parcel = Parcel(
         folder=output.parent,
         film_name=output.name,
         job_id=mark.job,
-        id8=names.id8_of(mark.job),
+        id8=id8_of(mark.job),
         sha256=sha256,
         report_json=report_json,
         sheet=_read_sheet(sheet),
@@ -147,7 +149,7 @@ def deliver_single(
     with disks.share_faults(output), disks.open_folder(output.parent, follow=True) as fd:
         done = place(disk, fd, parcel, film)
     if done.clash is not None:
-        raise InputError(NAME_TAKEN_CODE, f"{names.printable(str(output.with_name(done.clash)))} exists already")
+        raise InputError(NAME_TAKEN_CODE, f"{printable(str(output.with_name(done.clash)))} exists already")
     return done
 
 

@@ -6,7 +6,7 @@ otherwise shows Chinese text in the machine's own code page.
 
 from heygemd.errors import ADVICE, Advice
 from heygemd.jobs.states import JobState
-from heygemd.outbox.names import printable
+from heygemd.naming import printable
 from heygemd.outbox.report import Report
 
 ENCODING = "utf-8-sig"

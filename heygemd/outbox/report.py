@@ -17,7 +17,7 @@ from heygemd import __version__
 from heygemd.errors import ADVICE
 from heygemd.jobs.job import EngineName, InputFile, Job, RenderOptions
 from heygemd.jobs.states import JobState
-from heygemd.outbox.names import printable
+from heygemd.naming import printable
 from heygemd.planning.plan import FilmFacts, Order, Plan
 
 FORMAT = 1

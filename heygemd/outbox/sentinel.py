@@ -4,8 +4,8 @@ import json
 
 from heygemd.errors import ResourceError
 from heygemd.jobs.roots import Root
+from heygemd.naming import printable
 from heygemd.outbox.disk import share_faults
-from heygemd.outbox.names import printable
 
 
 def require_root(root: Root) -> None:

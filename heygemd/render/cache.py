@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from heygemd.media.parts import sync_folder
+from heygemd.filesystem import whole_file
 
 log = structlog.get_logger(__name__)
 
@@ -39,15 +39,8 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as `.npz`, whole or not at all, and on the disk when this returns."""
     # A name of its own: two workers may fill the same cache entry.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path, part=part) as fd, os.fdopen(os.dup(fd), "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from heygemd import __version__
+from heygemd.filesystem import write_text
 from heygemd.jobs.job import LengthPolicy
 from heygemd.media.ffmpeg import require_tools
 from heygemd.media.frames import SourceVideo
@@ -18,7 +19,7 @@ from heygemd.planning.plan import FilmFacts, Plan, to_json
 from heygemd.render.clock import ticks_of
 from heygemd.render.faces.track import FaceTrack
 from heygemd.render.sheet import chosen_frames, write_sheet
-from heygemd.render.tasks import Report, Stopwatch, segment_facts, write_text
+from heygemd.render.tasks import Report, Stopwatch, segment_facts
 from heygemd.settings import Limits
 
 

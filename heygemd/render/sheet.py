@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.media.parts import whole_file
+from heygemd.filesystem import whole_file
 from heygemd.render.faces.track import FaceTrack
 
 COLUMNS = 6

@@ -5,19 +5,17 @@ render    decode ─▶ engine ─▶ x264, all streamed ─▶ segments-<hash>/
 finish    concatenate, add the sound, verify, contact sheet, facts ─▶ film-<hash>.mp4 (last)
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heygemd.errors import InputError
+from heygemd.filesystem import write_text
 from heygemd.media.frames import SegmentWriter, SourceVideo
-from heygemd.media.parts import whole_file
 from heygemd.media.sound import decode_speech
 from heygemd.planning.plan import Analysis, Order, Plan, RenderFacts, from_json, to_json
 from heygemd.planning.segments import Segment
@@ -184,9 +182,3 @@ def segment_facts(plan: Plan) -> list[RenderFacts]:
     """What every segment left beside itself."""
     texts = [(plan.segments_dir / s.file_name).with_suffix(".json").read_bytes() for s in plan.segments]
     return [from_json(RenderFacts, text) for text in texts]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all, and on the disk when this returns."""
-    with whole_file(path) as fd, os.fdopen(os.dup(fd), "w", encoding="utf-8") as file:
-        file.write(text)

@@ -20,6 +20,7 @@ import structlog
 from pydantic import ValidationError
 
 from heygemd.errors import ResourceError
+from heygemd.filesystem import sync_folder, write_text
 from heygemd.planning.plan import (
     Analysis,
     FilmFacts,
@@ -125,8 +126,8 @@ class WorkDir:
                     log.warning("workdir.started_over", job_id=order.job_id, reason="no order, or another one")
                 self.discard()
                 self.path.mkdir(parents=True)
-                _save(self.order_file, to_json(order))
-                _sync_dir(self.path.parent)
+                write_text(self.order_file, to_json(order))
+                sync_folder(self.path.parent)
             for leftover in (*self.path.glob("*.part"), *self.path.glob("segments-*/*.part")):
                 leftover.unlink()
 
@@ -144,7 +145,7 @@ class WorkDir:
         """Keep what a whole-clip task took, and where it ran; the segments keep theirs beside themselves."""
         with _disk_faults(self.path):
             by_kind = {**self._took().by_kind, kind.value: seconds}
-            _save(self.path / "took.json", to_json(Took(by_kind=by_kind, device=device)))
+            write_text(self.path / "took.json", to_json(Took(by_kind=by_kind, device=device)))
 
     def took(self, plan: Plan) -> tuple[Seconds, str]:
         """Sum up the seconds by stage over all tasks, those of earlier runs included, and name the device."""
@@ -176,7 +177,7 @@ class WorkDir:
         except ValueError as error:
             _drop(order.analysis_file, str(error))
             return None
-        _save(self.plan_file, to_json(plan))
+        write_text(self.plan_file, to_json(plan))
         return plan
 
     def _film(self, plan: Plan) -> FilmFacts | None:
@@ -218,29 +219,6 @@ def _is_rendered(segment: Segment, present: frozenset[str]) -> bool:
 def _drop(file: Path, reason: str) -> None:
     log.warning("workdir.file_dropped", path=str(file), reason=reason)
     file.unlink(missing_ok=True)
-
-
-def _save(file: Path, text: str) -> None:
-    """Write whole or not at all; on disk when it returns."""
-    part = file.with_name(file.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        part.replace(file)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    _sync_dir(file.parent)
-
-
-def _sync_dir(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 @contextmanager

@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from heygemd.intake import disk as disk_module
+from heygemd import filesystem
 from heygemd.intake.disk import Disk, FullDisk, PowerCut, StoppingDisk
 
 
@@ -19,12 +19,12 @@ def test_move_never_replaces(tmp_path):
 
 @pytest.mark.parametrize("missing", [errno.EINVAL, errno.ENOSYS])
 def test_move_never_replaces_where_the_kernel_cannot_promise_it(tmp_path, monkeypatch, missing):
-    monkeypatch.setattr(disk_module, "_renameat2", lambda *_: missing)
+    monkeypatch.setattr(filesystem, "_renameat2", lambda *_: missing)
     test_move_never_replaces(tmp_path)
 
 
 def test_move_ends_a_rename_that_was_cut_between_link_and_unlink(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk_module, "_renameat2", lambda *_: errno.EINVAL)
+    monkeypatch.setattr(filesystem, "_renameat2", lambda *_: errno.EINVAL)
     (tmp_path / "a").write_text("ours")
     (tmp_path / "b").hardlink_to(tmp_path / "a")
     Disk().move(tmp_path / "a", tmp_path / "b")

@@ -79,31 +79,6 @@ def test_blank_means_an_empty_key(stem):
     assert names.is_blank(f"{stem}.mp4") == (names.key_of(f"{stem}.mp4") == "")
 
 
-def test_claim_folder_keeps_a_short_name():
-    assert names.claim_folder("你好", "abcdefgh") == "你好__abcdefgh"
-
-
-@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=300), st.integers(20, 255))
-def test_cut_fits_and_is_stable(text, limit):
-    short = names.cut(text, limit)
-    assert len(short.encode()) <= limit
-    assert short == names.cut(text, limit)
-    assert (short == text) == (len(text.encode()) <= limit) or short.endswith(text[-7:])
-
-
-def test_two_long_names_that_begin_alike_stay_different():
-    one, other = "你" * 85 + "a", "你" * 85 + "b"
-    assert names.claim_folder(one, "abcdefgh") != names.claim_folder(other, "abcdefgh")
-    assert len(names.claim_folder(one, "abcdefgh").encode()) <= 255
-
-
-def test_a_letter_is_not_cut_from_its_marks():
-    text = "e\u0301" * 100
-    cut = names.cut(text, 100).rpartition("~")[0]
-    assert text.startswith(cut)
-    assert len(cut) % 2 == 0
-
-
 def test_numbered_names_keep_their_suffix_and_fit():
     assert names.numbered("a.b.mp4", 0) == "a.b.mp4"
     assert names.numbered("a.b.mp4", 2) == "a.b (2).mp4"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from heygemd.errors import ResourceError
+from heygemd.filesystem import rename_no_replace
 from heygemd.outbox import disk as disks
 from heygemd.outbox.disk import DISK, open_folder, share_faults
 from heygemd.outbox.faulty_disk import FaultyDisk
@@ -33,12 +34,12 @@ DISKS = {
 @pytest.mark.parametrize("kind", list(DISKS))
 def test_final_name_is_given_once_on_every_kind_of_file_system(tmp_path, fd, kind) -> None:
     (tmp_path / "part").write_text("film")
-    disks.publish_name(DISKS[kind], "part", fd, "film", fd)
+    rename_no_replace("part", "film", from_fd=fd, to_fd=fd, calls=DISKS[kind])
     assert (tmp_path / "film").read_text() == "film"
     assert not (tmp_path / "part").exists()
     (tmp_path / "part").write_text("other")
     with pytest.raises(FileExistsError):
-        disks.publish_name(DISKS[kind], "part", fd, "film", fd)
+        rename_no_replace("part", "film", from_fd=fd, to_fd=fd, calls=DISKS[kind])
     assert (tmp_path / "film").read_text() == "film"
     assert (tmp_path / "part").read_text() == "other"
 
@@ -47,7 +48,7 @@ def test_final_name_is_given_once_on_every_kind_of_file_system(tmp_path, fd, kin
 def test_folder_can_be_given_its_name_too(tmp_path, fd, kind) -> None:
     (tmp_path / "claim").mkdir()
     (tmp_path / "claim" / "x").write_text("")
-    disks.publish_name(DISKS[kind], "claim", fd, "done", fd)
+    rename_no_replace("claim", "done", from_fd=fd, to_fd=fd, calls=DISKS[kind])
     assert (tmp_path / "done" / "x").exists()
 
 
@@ -56,7 +57,7 @@ def test_dangling_link_counts_as_a_taken_name(tmp_path, fd) -> None:
     (tmp_path / "part").write_text("film")
     for disk in DISKS.values():
         with pytest.raises(FileExistsError):
-            disks.publish_name(disk, "part", fd, "film", fd)
+            rename_no_replace("part", "film", from_fd=fd, to_fd=fd, calls=disk)
 
 
 @pytest.mark.parametrize(

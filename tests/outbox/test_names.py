@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heygemd.naming import job_folder
 from heygemd.outbox import names
 
 ANY_NAME = st.text(st.characters(codec=None), max_size=400) | st.text("漢é👩‍🚀\u0301 .:%4CON", max_size=200)
@@ -14,7 +15,7 @@ ANY_NAME = st.text(st.characters(codec=None), max_size=400) | st.text("漢é👩
 def longest_companions(stem: str) -> list[str]:
     film = f"{stem}.v99999.mp4"
     parts = [names.part_name(film, "abcdefgh", companion) for companion in ("", ".json", ".jpg")]
-    return [film, names.report_name(film), names.sheet_name(film), names.job_folder(stem, "abcdefgh"), *parts]
+    return [film, names.report_name(film), names.sheet_name(film), job_folder(stem, "abcdefgh"), *parts]
 
 
 @given(ANY_NAME)
@@ -116,8 +117,3 @@ def test_mirrored_folder_cannot_climb_out(folder: str, parts: tuple[str, ...]) -
 
 def test_key_ignores_case_and_composition() -> None:
     assert names.key("ÉTE\u0301") == names.key("E\u0301t\u00e9")
-
-
-@given(ANY_NAME)
-def test_printable_text_is_one_line_of_valid_utf8(name: str) -> None:
-    assert len(names.printable(name).encode().splitlines()) <= 1

@@ -18,7 +18,7 @@ from heygemd.render.cache import load_arrays
 from heygemd.render.faces.track import TRACKER_VERSION, FaceTrack
 from heygemd.render.film import finish
 from heygemd.render.passthrough import Passthrough
-from heygemd.render.tasks import Stopwatch, analyse, render_segment, segment_facts, stage, write_text
+from heygemd.render.tasks import Stopwatch, analyse, render_segment, segment_facts, stage
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -281,14 +281,6 @@ def test_segment_facts_are_those_left_beside_the_segments(order, make_plan, quie
     facts = segment_facts(plan)
     assert sum(one.touched_frames for one in facts) == 7
     assert all(isinstance(one, RenderFacts) for one in facts)
-
-
-def test_a_text_is_written_whole_and_replaces(tmp_path):
-    target = tmp_path / "plan.json"
-    write_text(target, "one")
-    write_text(target, "二")
-    assert target.read_text(encoding="utf-8") == "二"
-    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_stopwatch_adds_up_laps_of_the_same_stage():
