@@ -47,7 +47,7 @@ def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
         root=RootStatus(path=root.path, uuid=root.uuid, state=state, reason=reason),
         counts={state: sum(job.state is state for job in jobs) for state in JobState},
         running=_running(daemon, {job.id: job for job in jobs if job.state is JobState.RUNNING}),
-        queue=tuple(_queued(job) for job in queued[:SHOWN]),
+        queue=tuple(_queued(daemon, job) for job in queued[:SHOWN]),
         waiting=tuple(_waiting(group) for group in waiting[:SHOWN]),
         results=tuple(_result(daemon, job) for job in ended[:SHOWN]),
     )
@@ -65,13 +65,15 @@ def _running(daemon: "Daemon", jobs: dict[str, Job]) -> tuple[RunningJob, ...]:
             eta_s=progress.eta_s,
             device=progress.device,
             attempts=jobs[progress.job_id].attempts,
+            started_at=daemon.store.events_of(progress.job_id)[-1].at,
         )
         for progress in daemon.scheduler.progress()
         if progress.job_id in jobs
     )
 
 
-def _queued(job: Job) -> QueuedJob:
+def _queued(daemon: "Daemon", job: Job) -> QueuedJob:
+    last = daemon.store.events_of(job.id)[-1]
     return QueuedJob(
         job=job.id,
         name=job.name,
@@ -79,6 +81,7 @@ def _queued(job: Job) -> QueuedJob:
         queued_at=job.queued_at,
         not_before=job.not_before if job.not_before > job.queued_at else None,
         attempts=job.attempts,
+        waits_for=f"{last.error_code} {last.error_message}" if last.error_code else None,
     )
 
 

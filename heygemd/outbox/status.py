@@ -49,14 +49,11 @@ class RunningJob:
     folder: str
     stage: str
     """`analyse`, `render`, `finish` or `publish`."""
-    segments_done: int = 0
-    segments_total: int | None = None
     frames_done: int = 0
     frames_total: int | None = None
     eta_s: float | None = None
-    """Time until the film lies in the outbox."""
+    """Time until the end of the stage."""
     device: str = ""
-    engine: str = ""
     attempts: int = 1
     started_at: datetime | None = None
 
@@ -72,9 +69,8 @@ class QueuedJob:
     not_before: datetime | None = None
     """Set when it waits after a failed attempt."""
     attempts: int = 0
-    eta_s: float | None = None
     waits_for: str | None = None
-    """Code and message of what the last attempt met, or what the scheduler waits for."""
+    """Code and message of what the last attempt met."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +82,6 @@ class WaitingFile:
     reason: str
     """A sentence: still arriving, no partner, ambiguous."""
     since: datetime
-    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +95,6 @@ class LastResult:
     finished_at: datetime
     output: str | None = None
     """File name of the film in the mirrored folder of the outbox."""
-    film_s: float | None = None
-    wall_s: float | None = None
     error_code: str | None = None
     error_title: str | None = None
 

@@ -72,11 +72,6 @@ class Crew:
         self._unheard: deque[tuple[int, Event | Ended]] = deque()
 
     @property
-    def is_empty(self) -> bool:
-        """No worker is left."""
-        return not self._hands
-
-    @property
     def busy(self) -> tuple[Hand, ...]:
         """Workers with a task."""
         return tuple(hand for hand in self._hands.values() if hand.task)

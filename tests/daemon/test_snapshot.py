@@ -100,6 +100,14 @@ def test_a_running_job_shows_its_progress(daemon, add):
     )
     (running,) = take_snapshot(daemon, Desk()).running
     assert (running.job, running.stage, running.frames_done, running.frames_total) == (job.id, "render", 5, None)
+    assert running.started_at == NOON + timedelta(seconds=5)
+
+
+def test_a_job_that_waits_says_what_its_last_attempt_met(daemon, add):
+    add("again", JobState.RUNNING, JobState.QUEUED, error_code="E202", error_message="the disk is full")
+    add("first")
+    queue = {job.name: job.waits_for for job in take_snapshot(daemon, Desk()).queue}
+    assert queue == {"again": "E202 the disk is full", "first": None}
 
 
 def test_a_job_that_waits_after_a_failed_attempt_says_until_when(daemon, add):
