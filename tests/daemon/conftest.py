@@ -27,6 +27,7 @@ from heygemd.planning.segments import cut
 from heygemd.planning.timeline import plan_timeline
 from heygemd.scheduler.outcome import FilmReady
 from heygemd.settings import OutboxSettings
+from tests.processes import is_alive
 
 CONFIG = """
 roots = ["{root}"]
@@ -106,9 +107,11 @@ class Workshop:
         raise AssertionError("the time is up")
 
     def kill(self, daemon):
-        """As the kernel's OOM killer would: nothing gets to clean up."""
+        """As the kernel's OOM killer would: nothing gets to clean up. Returns when its workers are gone, too."""
+        workers = [line["pid"] for line in self.named("worker.started")]
         os.kill(daemon.pid, signal.SIGKILL)
         daemon.wait()
+        self.wait_for(lambda: not any(is_alive(pid) for pid in workers))
 
     def done(self):
         jobs = self.jobs()

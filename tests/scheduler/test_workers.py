@@ -14,6 +14,7 @@ from heygemd.jobs.job import EngineName
 from heygemd.planning.plan import EngineChoice, Event, EventKind, Task, TaskKind
 from heygemd.scheduler.fake_workers import FakeWorkers, done
 from heygemd.scheduler.workers import LINE_LIMIT_BYTES, Ended, LocalWorkers, WorkerPool
+from tests.processes import is_alive
 
 ENGINE = EngineChoice(name=EngineName.WAV2LIP, weights=Path("/m/the weights.pth"))
 TASK = Task(job_id="j", kind=TaskKind.ANALYSE, order_path=Path("/s/order.json"))
@@ -141,7 +142,7 @@ def test_a_kill_takes_grandchildren_in_other_sessions_along(crowd: Callable[...,
     some.pool.kill(worker)
     assert some.until_ended().returncode == -signal.SIGKILL
     psutil.wait_procs([grandchild], timeout=PATIENCE_S)
-    assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
+    assert not is_alive(grandchild.pid)
 
 
 def test_a_worker_that_ignores_the_leash_and_sigterm_is_killed_in_the_end(crowd: Callable[..., Crowd]) -> None:
@@ -238,7 +239,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         worker = int(process.stdout.readlines()[-1])
         process.wait(PATIENCE_S)
     ends_s = time.monotonic() + PATIENCE_S
-    while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
+    while is_alive(worker):
         assert time.monotonic() < ends_s, "the worker outlived its daemon"
 
 
