@@ -4,9 +4,6 @@ The facts stand in `catalog.toml` beside this module (`models/catalog.toml` poin
 model; a plan carries the path and the sha256, so the workers need no catalogue.
 """
 
-import hashlib
-import os
-import stat
 import tomllib
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -16,6 +13,7 @@ from typing import Literal
 import structlog
 
 from heygemd.errors import SetupError
+from heygemd.filesystem import sha256_of
 from heygemd.jobs.job import EngineName
 from heygemd.planning.plan import EngineChoice
 
@@ -111,19 +109,10 @@ def _identify(path: Path, model: Model, size_bytes: int, mtime_ns: int, inode: i
     if not LEAST_WEIGHTS_BYTES <= size_bytes <= MOST_WEIGHTS_BYTES:
         log.warning("catalogue.weights_skipped", path=str(path), reason=f"{size_bytes} bytes cannot be these weights")
         return None
-    sha256 = _sha256(path)
+    sha256 = sha256_of(path)
     is_listed = sha256 in {entry.sha256 for entry in models()}
     if model.sha256 is not None and not is_listed:
         log.warning("catalogue.weights_unlisted", path=str(path), sha256=sha256, listed_sha256=model.sha256)
     else:
         log.info("catalogue.weights_found", path=str(path), sha256=sha256, is_listed=is_listed, licence=model.licence)
     return FoundWeights(path=path, sha256=sha256, size_bytes=size_bytes, model=model, is_listed=is_listed)
-
-
-def _sha256(path: Path) -> str:
-    """Read a regular file whole; raises OSError on anything else, and never waits for a FIFO."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path} is not a regular file")
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """One film without a daemon: the same rooms, the same worker, a private state directory that is removed at the end."""
 
-import hashlib
 import shutil
 import signal
 import tempfile
@@ -16,6 +15,7 @@ from rich.console import Console
 from heygemd import catalogue, places
 from heygemd.assembly import open_scheduler, utc_now
 from heygemd.errors import InputError, error_for
+from heygemd.filesystem import sha256_of
 from heygemd.jobs.ids import new_job_id
 from heygemd.jobs.job import InputFile, Job, MediaInfo, RenderOptions
 from heygemd.jobs.states import JobState
@@ -157,8 +157,7 @@ def _job(request: FilmRequest, settings: Settings) -> Job:
 
 def _input(name: str, path: Path) -> InputFile:
     before = path.stat()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     after = path.stat()
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
         raise InputError("E111", f"{name} changed while it was read")

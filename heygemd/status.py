@@ -14,7 +14,6 @@ from heygemd import places
 from heygemd.errors import SetupError
 from heygemd.intake.roots import open_root
 from heygemd.jobs.job import Job
-from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
 from heygemd.outbox.status import STATUS_NAME, Snapshot
 from heygemd.settings import Settings
@@ -22,6 +21,7 @@ from heygemd.settings import Settings
 STALE_S = 60.0
 """An older status.json was written by a daemon that hangs, or is gone."""
 MAX_STATUS_BYTES = 4 << 20
+RESULTS_SHOWN = 20
 _SNAPSHOT = TypeAdapter(Snapshot)
 
 
@@ -37,19 +37,17 @@ def read_status(settings: Settings) -> dict[str, Any]:
         return {"running": bool(holder), "holder": holder, "counts": {}, "jobs": [], "results": [], "roots": shared}
     store = JobStore.open_readonly(state_dir / "jobs.sqlite")
     try:
-        jobs = store.jobs()
+        jobs, ended = store.unfinished(), store.ended(RESULTS_SHOWN)
         counts = store.counts()
     finally:
         store.close()
-    ended = [job for job in jobs if job.state not in (JobState.QUEUED, JobState.RUNNING)]
-    ended.sort(key=lambda job: job.id, reverse=True)
     alive = {progress["job"]: progress for root in shared.values() for progress in root.get("running", ())}
     return {
         "running": bool(holder),
         "holder": holder,
         "counts": {state.value: count for state, count in counts.items()},
-        "jobs": [_row(job, alive) for job in jobs if job not in ended],
-        "results": [_row(job, alive) for job in ended[:20]],
+        "jobs": [_row(job, alive) for job in jobs],
+        "results": [_row(job, alive) for job in ended],
         "roots": shared,
     }
 

@@ -107,8 +107,8 @@ def test_file_is_read_again_only_after_a_change(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "wav2lip_gan.pth"
     bring(path)
     reads = []
-    real = catalogue._sha256
-    monkeypatch.setattr(catalogue, "_sha256", lambda path: reads.append(path) or real(path))
+    real = catalogue.sha256_of
+    monkeypatch.setattr(catalogue, "sha256_of", lambda path: reads.append(path) or real(path))
     first = find_weights(tmp_path)
     find_weights(tmp_path)
     assert len(reads) == 1
@@ -143,7 +143,7 @@ def test_what_is_no_regular_file_is_passed_over_without_waiting(tmp_path: Path) 
 def test_fifo_is_never_opened_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(OSError, match="not a regular file"):
-        catalogue._sha256(tmp_path / "fifo")
+        catalogue.sha256_of(tmp_path / "fifo")
 
 
 def test_link_to_weights_is_followed(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from heygemd.errors import ResourceError
 from heygemd.intake.inbox import Findings, Inbox
 from heygemd.jobs.job import MediaInfo
 from heygemd.jobs.roots import Root
+from heygemd.limits import Limits
 from heygemd.media.probe import probe_audio, probe_video
 from heygemd.outbox.status import Snapshot, write_status
-from heygemd.settings import IntakeSettings, Limits
+from heygemd.settings import IntakeSettings
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
-from heygemd.errors import HeygemdError, error_for
+from heygemd.errors import HeygemdError, ResourceError, error_for
 from heygemd.log import LogChoice, configure
 
 PRELOADED = ("heygemd.intake.inbox", "heygemd.outbox.publish", "heygemd.outbox.status", "heygemd.media.probe")
@@ -120,7 +120,7 @@ class Errand:
         """The answer, once; None while it is under way."""
         answer = self._child.receive()
         if answer is None and now_s >= self._ends_s:
-            answer = Answer(error=error_for("E201", f"no answer within {self._limit_s:g} s"))
+            answer = _late(self._limit_s)
         if answer is not None:
             self._child.end()
         return answer
@@ -159,7 +159,7 @@ class Resident:
             return None
         answer = self._child.receive()
         if answer is None and now_s >= self._ends_s:
-            answer = Answer(error=error_for("E201", f"no answer within {self._limit_s:g} s"))
+            answer = _late(self._limit_s)
             self.end()
         if answer is not None:
             self.is_busy = False
@@ -173,6 +173,10 @@ class Resident:
             self._child.end()
             self._child = None
         self.is_busy = False
+
+
+def _late(limit_s: float) -> Answer:
+    return Answer(error=ResourceError("E201", f"no answer within {limit_s:g} s"))
 
 
 def _run_once(pipe: Connection, logs: LogChoice, function: Callable[..., object], args: tuple[object, ...]) -> None:

@@ -73,10 +73,8 @@ class Handover:
 
     def resume(self) -> None:
         """Put away what an earlier run recorded but did not finish moving."""
-        for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
-            for job in self._store.jobs(state):
-                if job.claim_dir is not None:
-                    self._begin_end(job)
+        for job in self._store.to_put_away():
+            self._begin_end(job)
 
     def film_ready(self, film: FilmReady) -> None:
         """Publish a verified film."""

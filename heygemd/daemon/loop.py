@@ -1,8 +1,10 @@
 """The daemon: one thread, one loop, `tick()`. It moves state and never waits for a disk or a share.
 
-desk of each root (child) ── arrivals ─▶ store ─▶ scheduler ─▶ workers (children)
-▲          │ film ready / job failed
-└── handover (errands: children) ─▶ outbox/, done/, failed/
+    desk of each root (child) ── arrivals ─▶ store ─▶ scheduler ─▶ workers (children)
+                                               ▲          │ film ready / job failed
+                                               └── handover (errands: children) ─▶ outbox/, done/, failed/
+
+Whatever may block lies behind an arrow to a child.
 """
 
 import os
@@ -106,11 +108,9 @@ class Daemon:
 
     def is_idle(self) -> bool:
         """Every inbox is quiet, and no job is queued, running or on its way out."""
-        served = {desk.root.uuid for desk in self.desks}
-        for state in (JobState.QUEUED, JobState.RUNNING):
-            if any(job.root in served for job in self.store.jobs(state)):
-                return False
-        return self.handover.is_idle() and all(desk.is_quiet for desk in self.desks)
+        if not self.handover.is_idle() or not all(desk.is_quiet for desk in self.desks):
+            return False
+        return not self.store.has_work(desk.root.uuid for desk in self.desks)
 
     def stop(self) -> None:
         """Give the work in hand back to the queue; whatever is not finished is resumed by the next run."""
@@ -220,7 +220,8 @@ def open_daemon(settings: Settings) -> Iterator[Daemon]:
             settings=settings, roots=roots, state_dir=state_dir, store=store, scheduler=scheduler, nursery=nursery
         )
         daemon.sweep_work()
+        known = store.ids()
         for root in roots:
-            sweep_parts(root.outbox, frozenset(job.id for job in store.jobs()))
+            sweep_parts(root.outbox, known)
         daemon.handover.resume()
         yield daemon

@@ -31,10 +31,8 @@ SHOWN = 50
 def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
     """Everything `status.json` of this root says."""
     root = desk.root
-    jobs = [job for job in daemon.store.jobs() if job.root == root.uuid]
+    jobs = daemon.store.unfinished(root.uuid)
     queued = [job for job in jobs if job.state is JobState.QUEUED]
-    ended = [job for job in jobs if job.state not in (JobState.QUEUED, JobState.RUNNING)]
-    ended.sort(key=lambda job: job.id, reverse=True)
     pauses = {job: pause for job, pause in daemon.handover.pauses().items() if any(job == own.id for own in jobs)}
     waiting = desk.findings.waiting if desk.findings else ()
     reason = desk.offline or desk.paused or next(iter(pauses.values()), None)
@@ -45,11 +43,11 @@ def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
         host=socket.gethostname(),
         version=__version__,
         root=RootStatus(path=root.path, uuid=root.uuid, state=state, reason=reason),
-        counts={state: sum(job.state is state for job in jobs) for state in JobState},
+        counts=daemon.store.counts(root.uuid),
         running=_running(daemon, {job.id: job for job in jobs if job.state is JobState.RUNNING}),
         queue=tuple(_queued(daemon, job) for job in queued[:SHOWN]),
         waiting=tuple(_waiting(group) for group in waiting[:SHOWN]),
-        results=tuple(_result(daemon, job) for job in ended[:SHOWN]),
+        results=tuple(_result(daemon, job) for job in daemon.store.ended(SHOWN, root.uuid)),
     )
 
 

@@ -1,6 +1,7 @@
 """A job as a row of the store and back. Nested records are JSON; times are UTC text that sorts like time."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,19 @@ from heygemd.jobs.states import JobState
 _INPUT = TypeAdapter(InputFile)
 _OPTIONS = TypeAdapter(RenderOptions)
 _MEDIA = TypeAdapter(MediaInfo)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One row of the event table: a job entered `state`."""
+
+    seq: int
+    job_id: str
+    at: datetime
+    state: JobState
+    attempts: int
+    error_code: str | None
+    error_message: str | None
 
 
 def text_of(moment: datetime) -> str:
@@ -47,4 +61,12 @@ def job_of(row: Mapping[str, Any]) -> Job:
         priority=row["priority"], attempts=row["attempts"], strikes=row["strikes"],
         published_name=row["published_name"], error_code=row["error_code"], error_message=row["error_message"],
         duplicate_of=row["duplicate_of"],
+    )  # fmt: skip
+
+
+def transition_of(row: Mapping[str, Any]) -> Transition:
+    """Rebuild a row of the event table."""
+    return Transition(
+        seq=row["seq"], job_id=row["job_id"], at=datetime.fromisoformat(row["at"]), state=JobState(row["state"]),
+        attempts=row["attempts"], error_code=row["error_code"], error_message=row["error_message"],
     )  # fmt: skip

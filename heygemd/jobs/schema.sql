@@ -29,6 +29,9 @@ CREATE TABLE job (
 -- The queue: JobStore.jobs(state) reads it in this order.
 CREATE INDEX job_queue ON job (state, priority DESC, queued_at, id);
 
+-- The status of one root: JobStore.counts(), unfinished() and ended() read it, however long the history is.
+CREATE INDEX job_of_root ON job (root, state, id);
+
 -- One row per transition, written in the same transaction. `seq` is the offset of whoever exports the event log.
 CREATE TABLE event (
     seq           INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -7,9 +7,9 @@ ResourceError E202; a file that is no store of ours is a SetupError E401.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -22,8 +22,10 @@ import structlog
 
 from heygemd.errors import ResourceError, SetupError, WrongStateError
 from heygemd.jobs.job import InputFile, Job
-from heygemd.jobs.rows import job_of, row_of, text_of
+from heygemd.jobs.rows import Transition, job_of, row_of, text_of, transition_of
 from heygemd.jobs.states import JobState, sources_of
+
+__all__ = ["JobStore", "Transition"]
 
 log = structlog.get_logger(__name__)
 
@@ -49,20 +51,9 @@ UPDATE job SET state = :state, attempts = attempts + :more_attempts, not_before 
 WHERE id = :id AND state IN (SELECT value FROM json_each(:sources)) RETURNING *
 """
 _EVENT = "INSERT INTO event (job_id, at, state, attempts, error_code, error_message) VALUES (?, ?, ?, ?, ?, ?)"
+_ENDED = "state IN ('done', 'failed', 'cancelled')"
+_OF_ROOT = "(:root IS NULL OR root = :root)"
 _QUEUE_ORDER = "ORDER BY priority DESC, queued_at, id LIMIT :limit"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
-    """One row of the event table: a job entered `state`."""
-
-    seq: int
-    job_id: str
-    at: datetime
-    state: JobState
-    attempts: int
-    error_code: str | None
-    error_message: str | None
 
 
 class JobStore:
@@ -184,36 +175,62 @@ class JobStore:
 
     def jobs(self, state: JobState | None = None, limit: int | None = None) -> list[Job]:
         """Return the jobs (in `state`) in the order of the queue: priority, then time."""
-        limits = {"limit": -1 if limit is None else limit}
-        with _sorted_faults():
-            if state is None:
-                rows = self._db.execute(f"SELECT * FROM job {_QUEUE_ORDER}", limits).fetchall()
-            else:
-                sql = f"SELECT * FROM job WHERE state = :state {_QUEUE_ORDER}"
-                rows = self._db.execute(sql, {"state": state.value, **limits}).fetchall()
-        return [job_of(dict(row)) for row in rows]
+        where = "" if state is None else "WHERE state = :state"
+        sql = f"SELECT * FROM job {where} {_QUEUE_ORDER}"
+        return self._select(sql, state=state, limit=-1 if limit is None else limit)
 
-    def counts(self) -> dict[JobState, int]:
-        """Return how many jobs stand in each state; every state is a key."""
+    def unfinished(self, root: str | None = None) -> list[Job]:
+        """Return the jobs (of one root) that are queued or run, in the order of the queue."""
+        sql = f"SELECT * FROM job WHERE state IN ('queued', 'running') AND {_OF_ROOT} {_QUEUE_ORDER}"
+        return self._select(sql, root=root, limit=-1)
+
+    def ended(self, limit: int, root: str | None = None) -> list[Job]:
+        """Return the latest jobs (of one root) that are done, failed or cancelled, the newest first."""
+        return self._select(f"SELECT * FROM job WHERE {_ENDED} AND {_OF_ROOT} ORDER BY id DESC LIMIT :limit",
+                            root=root, limit=limit)  # fmt: skip
+
+    def to_put_away(self) -> list[Job]:
+        """Return the jobs that have ended but whose inputs still lie in their claim folder."""
+        return self._select(f"SELECT * FROM job WHERE {_ENDED} AND claim_dir IS NOT NULL ORDER BY id")
+
+    def has_work(self, roots: Iterable[str]) -> bool:
+        """Tell whether a job of these roots is queued or runs."""
+        sql = "SELECT 1 FROM job WHERE root = ? AND state IN ('queued', 'running') LIMIT 1"
         with _sorted_faults():
-            rows = self._db.execute("SELECT state, count(*) FROM job GROUP BY state").fetchall()
+            return any(self._db.execute(sql, (root,)).fetchone() for root in roots)
+
+    def ids(self) -> frozenset[str]:
+        """Return the ids of all jobs there ever were."""
+        with _sorted_faults():
+            return frozenset(row["id"] for row in self._db.execute("SELECT id FROM job"))
+
+    def counts(self, root: str | None = None) -> dict[JobState, int]:
+        """Return how many jobs (of one root) stand in each state; every state is a key."""
+        sql = f"SELECT state, count(*) FROM job WHERE {_OF_ROOT} GROUP BY state"
+        with _sorted_faults():
+            rows = self._db.execute(sql, {"root": root}).fetchall()
         return dict.fromkeys(JobState, 0) | {JobState(row[0]): int(row[1]) for row in rows}
 
     def events(self, after_seq: int = 0) -> Iterator[Transition]:
         """Every transition after `after_seq`, oldest first."""
         with _sorted_faults():
             rows = self._db.execute("SELECT * FROM event WHERE seq > ? ORDER BY seq", (after_seq,)).fetchall()
-        return (_transition(row) for row in rows)
+        return (transition_of(dict(row)) for row in rows)
 
     def events_of(self, job_id: str) -> list[Transition]:
         """Every transition of one job, oldest first."""
         with _sorted_faults():
             rows = self._db.execute("SELECT * FROM event WHERE job_id = ? ORDER BY seq", (job_id,)).fetchall()
-        return [_transition(row) for row in rows]
+        return [transition_of(dict(row)) for row in rows]
 
     def recover(self, at: datetime) -> list[Job]:
         """At start: every running job goes back to the queue; its attempts stay counted."""
         return [self.move(job.id, JobState.QUEUED, at=at) for job in self.jobs(JobState.RUNNING)]
+
+    def _select(self, sql: str, **values: str | int | None) -> list[Job]:
+        with _sorted_faults():
+            rows = self._db.execute(sql, values).fetchall()
+        return [job_of(dict(row)) for row in rows]
 
     def _note(self, job: Job, at: datetime, error_code: str | None, error_message: str | None) -> None:
         values = (job.id, text_of(at), job.state.value, job.attempts, error_code, error_message)
@@ -248,14 +265,6 @@ class JobStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-
-
-def _transition(row: sqlite3.Row) -> Transition:
-    return Transition(
-        seq=row["seq"], job_id=row["job_id"], at=datetime.fromisoformat(row["at"]),
-        state=JobState(row["state"]), attempts=row["attempts"],
-        error_code=row["error_code"], error_message=row["error_message"],
-    )  # fmt: skip
 
 
 @cache

@@ -1,6 +1,5 @@
 """The last task of a job: from rendered segments to one verified film with its facts and contact sheet."""
 
-import hashlib
 from pathlib import Path
 
 import cv2
@@ -8,8 +7,9 @@ import numpy as np
 import torch
 
 from heygemd import __version__
-from heygemd.filesystem import write_text
+from heygemd.filesystem import sha256_of, write_text
 from heygemd.jobs.job import LengthPolicy
+from heygemd.limits import Limits
 from heygemd.media.ffmpeg import require_tools
 from heygemd.media.frames import SourceVideo
 from heygemd.media.probe import probe_video
@@ -20,7 +20,6 @@ from heygemd.render.clock import ticks_of
 from heygemd.render.faces.track import FaceTrack
 from heygemd.render.sheet import chosen_frames, write_sheet
 from heygemd.render.tasks import Report, Stopwatch, segment_facts
-from heygemd.settings import Limits
 
 
 def finish(plan: Plan, limits: Limits, engine_version: str, report: Report) -> dict[str, float]:
@@ -65,7 +64,7 @@ def _facts(plan: Plan, draft: Path, stitched: StitchFacts, engine_version: str) 
     parts = segment_facts(plan)
     info, timeline = plan.order.video_info, plan.timeline
     return FilmFacts(
-        sha256=_sha256(draft),
+        sha256=sha256_of(draft),
         size_bytes=draft.stat().st_size,
         frame_count=timeline.frame_count,
         fps=str(timeline.fps),
@@ -105,8 +104,3 @@ def _draw_sheet(plan: Plan, draft: Path, limits: Limits) -> None:
         times_s=[float(timeline.time_of(i)) for i in shown],
         track=track,
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,10 @@
 """The three kinds of work a worker does; each leaves files, so each can be repeated after any crash.
 
-analyse   decode once ─▶ track.npz, hear once ─▶ speech.npz, then analysis.json
-render    decode ─▶ engine ─▶ x264, all streamed ─▶ segments-<hash>/00007.mp4 (its .json first)
-finish    concatenate, add the sound, verify, contact sheet, facts ─▶ film-<hash>.mp4 (last)
+    analyse   decode once ─▶ track.npz, hear once ─▶ speech.npz, then analysis.json
+    render    decode ─▶ engine ─▶ x264, all streamed ─▶ segments-<hash>/00007.mp4 (its .json first)
+    finish    concatenate, add the sound, verify, contact sheet, facts ─▶ film-<hash>.mp4 (last)
+
+The last one is in `film.py`.
 """
 
 import time
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from heygemd.errors import InputError
 from heygemd.filesystem import write_text
+from heygemd.limits import Limits
 from heygemd.media.frames import SegmentWriter, SourceVideo
 from heygemd.media.sound import decode_speech
 from heygemd.planning.plan import Analysis, Order, Plan, RenderFacts, from_json, to_json
@@ -24,7 +27,6 @@ from heygemd.render.clock import ticks_of
 from heygemd.render.engine import Clip, LipSync, Performance, Speech
 from heygemd.render.faces.track import TRACKER_VERSION, FaceTrack
 from heygemd.render.faces.tracker import track_clip
-from heygemd.settings import Limits
 
 Report = Callable[[int, int], None]
 """Told frames done and frames in all."""
@@ -70,7 +72,7 @@ def _track(order: Order, engine: LipSync, limits: Limits, report: Report) -> Fac
     source = SourceVideo(order.video, order.video_info, limits)
     count = order.video_info.frame_count
     if not engine.needs_face:
-        track = FaceTrack.without_face(_from_zero(np.array([frame.pts_s for frame in source.decode()])))
+        track = FaceTrack.without_face(np.array([frame.pts_s for frame in source.decode()]))
     else:
         name = f"tracks/{order.video_sha256}-{TRACKER_VERSION}.npz"
         cached = order.cache_dir / name
@@ -85,10 +87,6 @@ def _track(order: Order, engine: LipSync, limits: Limits, report: Report) -> Fac
         raise InputError("E110", "not one frame of the picture could be decoded")
     track.save(order.track_file)
     return track
-
-
-def _from_zero(pts_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    return pts_s - pts_s[0] if len(pts_s) else pts_s.astype(np.float64)
 
 
 def _listen(order: Order, engine: LipSync, limits: Limits) -> None:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -90,13 +90,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001  # the border of one task: a fault ends the task, not the worker
             event = failure(task, error)
             self.staged = None
-        event_for = Event(
-            kind=event.kind, job_id=task.job_id, task=task.kind, segment=_index(task), device=self.device,
-            frames_done=event.frames_done, frames_total=event.frames_total, seconds=event.seconds,
-            peak_vram_bytes=_peak_vram(self.device), analysis=event.analysis, error_code=event.error_code,
-            message=event.message, traceback=event.traceback,
-        )  # fmt: skip
-        self.say(event_for)
+        ended = replace(event, job_id=task.job_id, task=task.kind, segment=_index(task), device=self.device)
+        self.say(replace(ended, peak_vram_bytes=_peak_vram(self.device)))
         structlog.contextvars.clear_contextvars()
 
     def _perform(self, task: Task) -> Event:

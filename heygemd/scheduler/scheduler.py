@@ -15,6 +15,7 @@ from heygemd.errors import InputError, ResourceError, SetupError
 from heygemd.jobs.job import Job
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
+from heygemd.limits import Limits
 from heygemd.planning.plan import Task, TaskKind
 from heygemd.scheduler import policy
 from heygemd.scheduler.crew import Crew, TaskDone, TaskFailed
@@ -25,7 +26,7 @@ from heygemd.scheduler.rests import Rests
 from heygemd.scheduler.work import Work, take_up
 from heygemd.scheduler.workdir import WorkDir
 from heygemd.scheduler.workers import WorkerPool
-from heygemd.settings import Limits, RenderSettings
+from heygemd.settings import RenderSettings
 
 log = structlog.get_logger(__name__)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from heygemd.jobs.job import Job
 from heygemd.jobs.states import JobState
+from heygemd.limits import Limits
 from heygemd.planning.plan import Order, Task, TaskKind
 from heygemd.planning.segments import Segment
 from heygemd.scheduler.crew import Hand, TaskFailed
@@ -15,7 +16,7 @@ from heygemd.scheduler.outcome import JobProgress, Stage
 from heygemd.scheduler.pace import Pace
 from heygemd.scheduler.policy import Failure, JobFacts
 from heygemd.scheduler.workdir import Progress, WorkDir
-from heygemd.settings import Limits, RenderSettings
+from heygemd.settings import RenderSettings
 
 
 def take_up(job: Job, state_dir: Path, settings: RenderSettings, limits: Limits, choose: ChooseEngine) -> "Work":

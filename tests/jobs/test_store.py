@@ -161,6 +161,32 @@ def test_queue_order_is_priority_then_time_then_id(store):
     assert store.counts() == dict.fromkeys(JobState, 0) | {JobState.QUEUED: 4, JobState.FAILED: 1}
 
 
+def test_questions_about_one_root_do_not_see_the_others(store):
+    for number, (state, root) in enumerate([("done", "r"), ("failed", "r"), ("queued", "r"), ("queued", "other")]):
+        store.add(make_job(f"j{number}", root=root))
+        for step in {"done": ("running", "done"), "failed": ("failed",)}.get(state, ()):
+            store.move(f"j{number}", JobState(step), at=NOW)
+    assert [job.id for job in store.unfinished("r")] == ["j2"]
+    assert [job.id for job in store.unfinished()] == ["j2", "j3"]
+    assert [job.id for job in store.ended(5, "r")] == ["j1", "j0"], "the newest first"
+    assert [job.id for job in store.ended(1)] == ["j1"]
+    assert store.ended(5, "other") == []
+    assert store.counts("other") == dict.fromkeys(JobState, 0) | {JobState.QUEUED: 1}
+    assert store.ids() == {"j0", "j1", "j2", "j3"}
+    assert store.has_work(["other"])
+    assert not store.has_work(["nobody"])
+    store.move("j3", JobState.CANCELLED, at=NOW)
+    assert not store.has_work(["other"])
+
+
+def test_what_has_ended_is_to_be_put_away_until_its_folder_is_gone(store):
+    store.add(make_job("waits"))
+    store.add(make_job("failed", state=JobState.FAILED, error_code="E101"))
+    assert [job.id for job in store.to_put_away()] == ["failed"]
+    store.set_claim_dir("failed", None)
+    assert store.to_put_away() == []
+
+
 def test_recover_puts_every_running_job_back(store):
     for job_id in "abc":
         store.add(make_job(job_id))
