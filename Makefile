@@ -8,7 +8,7 @@ export HOME := $(CURDIR)/build/home
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test bench demo clean
+.PHONY: help setup check test soak bench demo clean
 
 define lint
 @mkdir -p build
@@ -31,6 +31,10 @@ check: setup ## linters, types, import contracts and the fast tests
 test: setup ## linters, types, import contracts and every test
 	$(lint)
 	$(BIN)/pytest -q -rs
+
+soak: setup ## long runs: writers that do everything wrong, kills at random (about an hour)
+	$(BIN)/python scripts/soak_writers.py
+	$(BIN)/python scripts/soak_kills.py
 
 bench: setup ## measure: runs every scripts/bench_*.py
 	@set -e; for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -1,13 +1,17 @@
 """Looks at the set-up piece by piece and says, for each, whether it is good and what to do when it is not."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from heygemd import catalogue, places
-from heygemd.errors import ADVICE, HeygemdError
+from heygemd.errors import ADVICE, HeygemdError, SetupError
+from heygemd.intake.filesystems import is_local
 from heygemd.intake.roots import check_online, open_root, refuse_nested
+from heygemd.intake.writers import may_lease_any
 from heygemd.jobs.job import EngineName
 from heygemd.media.ffmpeg import require_tools
 from heygemd.scheduler.devices import choose_devices, find_devices
@@ -80,6 +84,10 @@ def _state(settings: Settings) -> Iterator[Finding]:
     except HeygemdError as error:
         yield _bad("state directory", error)
         return
+    if not is_local(folder):
+        message = f"{folder} lies on a network mount; the store needs a local disk"
+        yield _bad("state directory", SetupError("E401", message))
+        return
     free = shutil.disk_usage(folder).free
     yield Finding(
         subject="state directory",
@@ -99,10 +107,24 @@ def _roots(settings: Settings) -> Iterator[Finding]:
             yield _bad(f"root {folder}", error)
         else:
             yield Finding(subject=f"root {folder}", is_good=True, message="online")
+            yield Finding(subject=f"writers in {folder}", is_good=True, message=_sight(folder, settings))
     try:
         refuse_nested(opened)
     except HeygemdError as error:
         yield _bad("roots", error)
+
+
+def _sight(folder: Path, settings: Settings) -> str:
+    """Say how surely a file that is still being written is known, and so how long files must be quiet."""
+    sure, unsure = settings.intake.settle_s, settings.intake.settle_unsure_s
+    if not is_local(folder):
+        return f"a network mount: who writes there cannot be seen; a file must be quiet for {unsure:g} s"
+    if may_lease_any():
+        return f"seen by lease, whoever owns the file (CAP_LEASE); a file must be quiet for {sure:g} s"
+    return (
+        f"seen by lease for files of user {os.getuid()} (Samba: force user), quiet for {sure:g} s; "
+        f"files of others must be quiet for {unsure:g} s, unless heygemd is given CAP_LEASE"
+    )
 
 
 def _bad(subject: str, error: HeygemdError) -> Finding:

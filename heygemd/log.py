@@ -27,7 +27,7 @@ def configure(choice: LogChoice) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if use_json else structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info if use_json else structlog.processors.StackInfoRenderer(),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[choice.level.upper()]),

@@ -13,7 +13,7 @@ from typing_extensions import override
 from heygemd.errors import SetupError
 from heygemd.limits import Limits, Part, X264Preset
 
-__all__ = ["IntakeSettings", "Limits", "OutboxSettings", "RenderSettings", "Settings", "load"]
+__all__ = ["IntakeSettings", "Limits", "OutboxSettings", "RenderSettings", "RetentionSettings", "Settings", "load"]
 
 
 class IntakeSettings(Part):
@@ -25,7 +25,15 @@ class IntakeSettings(Part):
     scan_active_s: float = Field(2.0, gt=0, description="Pause between scans after recent activity.")
     scan_idle_s: float = Field(10.0, gt=0, description="Pause between scans otherwise.")
     scan_limit_s: float = Field(600.0, gt=0, description="A look at a root that takes longer marks it offline.")
+    scan_mount_s: float = Field(10.0, gt=0, description="The same on network mounts, after recent activity.")
+    scan_mount_idle_s: float = Field(30.0, gt=0, description="The same on network mounts otherwise.")
+    structure_grace_s: float = Field(600.0, gt=0, description="A file that stays incomplete this long is failed.")
+    require_commit: bool = Field(False, description="Accept only files that were committed (see drop-protocol.md).")
     orphan_notice_s: float = Field(120.0, gt=0, description="A lone file is shown as waiting after this time.")
+    orphan_timeout_s: float = Field(86400.0, gt=0, description="A lone file is failed after this time.")
+    reserve_mib: int = Field(1024, ge=0, description="No claim leaves less free space than this on share or state.")
+    max_manifest_mib: float = Field(8.0, gt=0, description="A larger manifest is refused.")
+    max_manifest_rows: int = Field(10_000, gt=0, description="A manifest of more rows is refused.")
 
 
 class RenderSettings(Part):
@@ -40,6 +48,7 @@ class RenderSettings(Part):
     batch_size: int = Field(16, ge=1, le=512, description="Frames handed to the engine at once.")
     crf: int = Field(18, ge=0, le=40, description="x264 constant rate factor; 0 is lossless.")
     preset: X264Preset = Field("veryfast", description="x264 preset.")
+    aging_s: float = Field(600.0, gt=0, description="One step of priority is worth this much waiting.")
     max_attempts: int = Field(5, ge=1, description="Starts of one job before it is failed.")
     max_strikes: int = Field(2, ge=1, description="Workers one task may end before its job is failed.")
     silence_limit_s: float = Field(300.0, gt=0, description="A worker that says nothing for longer is ended.")
@@ -51,6 +60,17 @@ class OutboxSettings(Part):
 
     on_clash: Literal["version", "replace", "fail"] = Field("version", description="What to do when the name is taken.")
     originals: Literal["archive", "delete"] = Field("archive", description="What happens to a finished job's inputs.")
+
+
+class RetentionSettings(Part):
+    """How long things are kept; 0 days: for ever."""
+
+    done_days: int = Field(30, ge=0, description="Originals of finished films.")
+    failed_days: int = Field(90, ge=0, description="Inputs of failed jobs.")
+    cache_gib: float = Field(10.0, ge=0, description="Size of the caches of face tracks and speech curves.")
+    low_water_gib: float = Field(
+        2.0, ge=0, description="With less free space, the oldest of done/ goes before its time."
+    )
 
 
 class Settings(BaseSettings):
@@ -66,6 +86,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     render: RenderSettings = RenderSettings()
     outbox: OutboxSettings = OutboxSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     @override

@@ -53,7 +53,10 @@ def read_status(settings: Settings) -> dict[str, Any]:
 
 
 def _shared(file: Path) -> dict[str, Any]:
-    """The daemon's own words on the share; people may write there, so anything unreadable counts as nothing."""
+    """The daemon's own words on the share, in this schema or an older one.
+
+    People may write there, so anything unreadable counts as nothing.
+    """
     try:
         number = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(number, "rb") as handle:
@@ -104,8 +107,20 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         state = root.get("root", {})
         reason = f" ({state['reason']})" if state.get("reason") else ""
         console.print(f"root {path}: {state.get('state', 'never served')}{reason}", highlight=False, markup=False)
-        for waiting in root.get("waiting", ()):
-            console.print(f"  {waiting.get('path')}: {waiting.get('reason')}", highlight=False, markup=False)
+        for line in _told_of(root):
+            console.print(f"  {line}", highlight=False, markup=False)
+
+
+def _told_of(root: dict[str, Any]) -> list[str]:
+    """What a root's own status tells beside its jobs, one line each."""
+    lines = [
+        f"{batch['kind']} {batch['name']}: {batch['done']} of {batch['rows']} done, {batch['failed']} failed"
+        for batch in root.get("batches", ())
+    ]
+    lines += [f"{wrong['path']}: {wrong['message']}" for wrong in root.get("problems", ())]
+    lines += [f"{waiting['path']}: {waiting['reason']}" for waiting in root.get("waiting", ())]
+    unlisted = root.get("waiting_count", 0) - len(root.get("waiting", ()))
+    return lines + [f"and {unlisted} more"] * (unlisted > 0)
 
 
 def _progress(row: dict[str, Any]) -> str:

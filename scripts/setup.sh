@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # Make .venv and everything the project needs; a second run ends at once.
 #
+#     scripts/setup.sh [--tests]
+#
 # Wants: python3 >= 3.11. Installs through apt what else is missing, when that is permitted; else says what to type.
+# --tests fetches the programs that tests drive (a Samba server, a browser), too; without them those tests are skipped.
 # PYTHON=python3.12 chooses an interpreter; pip's own PIP_* variables are honoured.
 set -euo pipefail
 cd -P "$(dirname "$0")/.."
 
 venv=.venv
 stamp=$venv/setup.stamp
+tests_stamp=$venv/tests.stamp
 log=build/setup.log
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -52,19 +56,92 @@ missing_packages() {
   loads libgthread-2.0.so.0 || echo libglib2.0-0
 }
 
+# Is apt-get there, and may we? Sets `as_root`, what goes before a command of root.
+as_root=()
+may_install() {
+  command -v apt-get >/dev/null || return 1
+  [[ $(id -u) != 0 ]] || return 0
+  sudo -n true 2>/dev/null || return 1
+  as_root=(sudo -n)
+}
+
+apt_get() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1
+}
+
+fetch_package_lists() { apt_get update || say "apt-get update failed; trying with the package lists at hand"; }
+
 install_packages() {
-  local as_root=()
   if ! command -v apt-get >/dev/null; then
     stop "missing: $* (names of Debian packages); install them with this system's package manager, then run make setup again."
   fi
-  if [[ $(id -u) != 0 ]]; then
-    sudo -n true 2>/dev/null || stop "something is missing that only root may install; please run: sudo apt-get install -y $*"
-    as_root=(sudo -n)
-  fi
-  as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300)
+  may_install || stop "something is missing that only root may install; please run: sudo apt-get install -y $*"
   say "installing through apt: $*"
-  "${as_root[@]}" update >>"$log" 2>&1 || say "apt-get update failed; trying with the package lists at hand"
-  "${as_root[@]}" install -y --no-install-recommends "$@" >>"$log" 2>&1 || stop_with_log "apt-get could not install: $*"
+  fetch_package_lists
+  apt_get install -y --no-install-recommends "$@" || stop_with_log "apt-get could not install: $*"
+}
+
+has_samba() {
+  local tool
+  for tool in smbd smbpasswd smbclient; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || return 1
+  done
+}
+
+has_browser() { command -v chromium >/dev/null || command -v google-chrome >/dev/null; }
+
+# Packages of programs that tests drive and that are missing, a line for those that belong together. Only root may
+# start smbd as the tests do.
+missing_test_packages() {
+  [[ $(id -u) != 0 ]] || has_samba || echo "samba smbclient"
+  has_browser || echo "chromium"
+}
+
+# Ubuntu's package of a browser only fetches a snap, which does not run everywhere.
+is_offered() {
+  local word version=""
+  while read -r word version; do
+    [[ $word != Candidate: ]] || break
+  done < <(LC_ALL=C apt-cache policy "$1" 2>>"$log")
+  [[ -n $version && $version != "(none)" && $version != *snap* ]]
+}
+
+# Debian asks this program whether a service may start (its policy-rc.d). POLICY_RC_D: another place, for tests.
+policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
+install_without_starting() {
+  local status=0
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null || return 1
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+    "${as_root[@]}" chmod 755 "$policy"
+  fi
+  apt_get install -y --no-install-recommends "$@" || status=1
+  if [[ $* == *samba* && -d /run/systemd/system ]]; then
+    "${as_root[@]}" systemctl disable --now smbd nmbd samba-ad-dc >>"$log" 2>&1 || true
+  fi
+  return $status
+}
+
+# Never fails: what is missing afterwards is skipped by the tests. It is tried once; remove the stamp to try again.
+install_test_tools() {
+  local -a missing
+  local packages
+  mapfile -t missing < <(missing_test_packages)
+  if ((${#missing[@]} == 0)) || [[ -f $tests_stamp && $(<"$tests_stamp") == "$(fingerprint)" ]]; then return; fi
+  mkdir -p build
+  : >>"$log"
+  if may_install; then
+    say "installing for the tests, through apt: ${missing[*]}"
+    fetch_package_lists
+    for packages in "${missing[@]}"; do
+      # shellcheck disable=SC2086  # names of packages, separated by blanks
+      if is_offered "${packages%% *}" && install_without_starting $packages; then continue; fi
+      say "not to be had here: $packages; the tests that need it are skipped"
+    done
+  else
+    say "tests that need ${missing[*]} (Debian packages) are skipped: only root may install them"
+  fi
+  fingerprint >"$tests_stamp"
 }
 
 check_ffmpeg() {
@@ -108,22 +185,26 @@ install_python_packages() {
   "$venv/bin/python" -c 'import cv2, torch' >>"$log" 2>&1 || stop_with_log "the installed packages do not load"
 }
 
-is_done && exit 0
+set_up() {
+  mkdir -p build
+  : >"$log"
+  # pip keeps a cache in HOME; a service account often has none.
+  [[ -n ${HOME:-} && -d $HOME && -w $HOME ]] || export PIP_NO_CACHE_DIR=1
 
-mkdir -p build
-: >"$log"
-# pip keeps a cache in HOME; a service account often has none.
-[[ -n ${HOME:-} && -d $HOME && -w $HOME ]] || export PIP_NO_CACHE_DIR=1
-
-python=$(find_python) || stop "Python 3.11 or newer is needed and was not found; on Debian 12, Ubuntu 24.04 and newer: sudo apt-get install -y python3"
-mapfile -t packages < <(missing_packages)
-if ((${#packages[@]})); then
-  install_packages "${packages[@]}"
+  python=$(find_python) || stop "Python 3.11 or newer is needed and was not found; on Debian 12, Ubuntu 24.04 and newer: sudo apt-get install -y python3"
   mapfile -t packages < <(missing_packages)
-  ((${#packages[@]} == 0)) || stop_with_log "still missing after apt-get install: ${packages[*]}"
-fi
-check_ffmpeg
-make_venv
-install_python_packages
-fingerprint >"$stamp"
-say "done in $SECONDS s; .venv takes $(du -sh "$venv" | cut -f1)"
+  if ((${#packages[@]})); then
+    install_packages "${packages[@]}"
+    mapfile -t packages < <(missing_packages)
+    ((${#packages[@]} == 0)) || stop_with_log "still missing after apt-get install: ${packages[*]}"
+  fi
+  check_ffmpeg
+  make_venv
+  install_python_packages
+  fingerprint >"$stamp"
+  say "done in $SECONDS s; .venv takes $(du -sh "$venv" | cut -f1)"
+}
+
+[[ $# == 0 || $* == --tests ]] || stop "unknown: $*; the only option is --tests"
+if ! is_done; then set_up; fi
+if [[ $* == --tests ]]; then install_test_tools; fi

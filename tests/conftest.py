@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Generator
 from functools import cache
@@ -30,7 +31,41 @@ def _has_media() -> bool:
     return SHARED_MEDIA.is_dir()
 
 
-NEEDS: dict[str, Callable[[], bool]] = {"ffmpeg": _has_ffmpeg, "gpu": _has_gpu, "media": _has_media}
+@cache
+def _has_samba() -> bool:
+    """smbd takes the rights of the files' owner: only root may start it. It lies where users do not look."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    return os.geteuid() == 0 and all(shutil.which(tool, path=path) for tool in ("smbd", "smbpasswd", "smbclient"))
+
+
+@cache
+def _has_browser() -> bool:
+    """One that starts: Ubuntu's chromium-browser may be a script that only asks for a snap."""
+    found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    return any(_succeeds(name, "--version") for name in found)
+
+
+@cache
+def _has_mounts() -> bool:
+    """A container often lets even root mount nothing, so it is tried, in a namespace that ends with the trial."""
+    return _succeeds("unshare", "--mount", "--propagation", "private", "sh", "-c", "mount -t tmpfs none /mnt")
+
+
+def _succeeds(*argv: str) -> bool:
+    try:
+        return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+NEEDS: dict[str, Callable[[], bool]] = {
+    "ffmpeg": _has_ffmpeg,
+    "gpu": _has_gpu,
+    "media": _has_media,
+    "samba": _has_samba,
+    "browser": _has_browser,
+    "mounts": _has_mounts,
+}
 """Marker → is it there? `HEYGEMD_REQUIRE=ffmpeg,gpu` says what must be."""
 
 REQUIRED = frozenset(filter(None, os.environ.get("HEYGEMD_REQUIRE", "").split(",")))

@@ -33,11 +33,11 @@ def pytest_in(tmp_path: Path, repository: Path):
     shutil.copy(repository / "tests" / "conftest.py", checkout / "tests")
     (checkout / "tests" / "test_planted.py").write_text(TESTS, encoding="utf-8")
 
-    def run(require: str) -> subprocess.CompletedProcess[str]:
+    def run(require: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
             cwd=checkout,
-            env=os.environ | {"HEYGEMD_REQUIRE": require, "HEYGEMD_LOG_LEVEL": "debug"},
+            env=os.environ | {"HEYGEMD_REQUIRE": require, "HEYGEMD_LOG_LEVEL": "debug"} | environment,
             capture_output=True,
             text=True,
             timeout=60,
@@ -72,3 +72,32 @@ def test_unknown_requirement_is_refused(pytest_in) -> None:
     run = pytest_in("gpus")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert "unknown gpus" in run.stdout + run.stderr
+
+
+TOOLS = """
+import pytest
+
+@pytest.mark.{need}
+def test_of_a_tool():
+    pass
+"""
+
+
+@pytest.mark.parametrize("need", ["samba", "browser", "mounts"])
+def test_a_machine_without_the_tool_skips_its_tests_unless_it_is_required(pytest_in, tmp_path: Path, need: str) -> None:
+    (tmp_path / "checkout" / "tests" / "test_planted.py").write_text(TOOLS.format(need=need), encoding="utf-8")
+    assert "1 skipped" in pytest_in("", PATH=str(tmp_path)).stdout
+    run = pytest_in(need, PATH=str(tmp_path))
+    assert run.returncode == 1
+    assert f"HEYGEMD_REQUIRE names {need}" in run.stdout
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the tool itself")
+def test_a_browser_counts_only_when_it_starts(pytest_in, tmp_path: Path) -> None:
+    (tmp_path / "checkout" / "tests" / "test_planted.py").write_text(TOOLS.format(need="browser"), encoding="utf-8")
+    assert "1 passed" in pytest_in("").stdout
+    wrapper = tmp_path / "bin" / "chromium"
+    wrapper.parent.mkdir()
+    wrapper.write_text("#!/bin/sh\necho 'Command requires the chromium snap' >&2; exit 1\n", encoding="utf-8")
+    wrapper.chmod(0o755)
+    assert "1 skipped" in pytest_in("", PATH=str(wrapper.parent)).stdout

@@ -32,7 +32,9 @@ def by_subject(settings):
 def test_a_good_setup_is_good_in_every_point(settings, tmp_path):
     root = init_root(tmp_path / "root")
     found = by_subject(settings.model_copy(update={"roots": (root.path,)}))
-    assert list(found) == ["python", "ffmpeg", "device", "engine", "state directory", f"root {root.path}"]
+    assert list(found) == [
+        "python", "ffmpeg", "device", "engine", "state directory", f"root {root.path}", f"writers in {root.path}",
+    ]  # fmt: skip
     assert [finding for finding in found.values() if not finding.is_good or finding.code] == []
     assert found["device"].message == CPU.name
     assert found["engine"].message == "atlas"
@@ -100,3 +102,22 @@ def test_a_root_named_twice_is_found(settings, tmp_path):
 def test_a_finding_is_plain_json():
     finding = Finding(subject="device", is_good=False, message="none", code="E406")
     assert finding.as_dict() == {"subject": "device", "is_good": False, "message": "none", "code": "E406"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [((False, True), "network mount"), ((True, True), "CAP_LEASE); a file"), ((True, False), "files of others")],
+    ids=["mount", "capability", "none"],
+)
+def test_it_says_how_surely_writers_are_seen(settings, tmp_path, monkeypatch, machine, words):
+    local, capable = machine
+    root = init_root(tmp_path / "root")
+    monkeypatch.setattr(doctor, "is_local", lambda place: local or place != root.path)
+    monkeypatch.setattr(doctor, "may_lease_any", lambda: capable)
+    found = by_subject(settings.model_copy(update={"roots": (root.path,)}))
+    assert words in found[f"writers in {root.path}"].message
+
+
+def test_a_state_directory_on_a_network_mount_is_found(settings, monkeypatch):
+    monkeypatch.setattr(doctor, "is_local", lambda place: False)
+    assert by_subject(settings)["state directory"].code == "E401"

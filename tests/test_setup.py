@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = ["basename", "bash", "cat", "cksum", "cut", "dirname", "du", "env", "grep", "mkdir", "tail", "tee", "true"]
+TOOLS = [
+    *("basename", "bash", "cat", "chmod", "cksum", "cut", "dirname", "du", "env", "grep", "mkdir", "rm", "tail", "tee"),
+    "true",
+]
 MODERN = "5.1.9-0+deb12u1"
 
 
@@ -31,11 +34,16 @@ class Machine:
         self.put("ffmpeg", answer)
         self.put("ffprobe", answer)
 
-    def setup(self, **environment: str) -> subprocess.CompletedProcess[str]:
+    @property
+    def policy(self) -> Path:
+        """Stands for Debian's policy-rc.d."""
+        return self.bin.parent / "policy-rc.d"
+
+    def setup(self, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "scripts/setup.sh"],
+            ["bash", "scripts/setup.sh", *flags],
             cwd=self.checkout,
-            env={"PATH": str(self.bin)} | environment,
+            env={"PATH": str(self.bin), "POLICY_RC_D": str(self.policy)} | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -149,6 +157,18 @@ def test_old_python_is_refused(machine: Machine) -> None:
 
 
 def test_second_run_ends_at_once_and_a_change_is_noticed(machine: Machine) -> None:
+    _finish(machine)
+    began_s = time.monotonic()
+    run = machine.setup()
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    assert time.monotonic() - began_s < 1
+    with (machine.checkout / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    assert machine.setup(PYTHON="no-such-python").returncode == 1
+
+
+def _finish(machine: Machine) -> None:
+    """Leave the machine as a run that succeeded does."""
     machine.put_ffmpeg()
     venv = machine.checkout / ".venv"
     (venv / "bin").mkdir(parents=True)
@@ -161,13 +181,97 @@ def test_second_run_ends_at_once_and_a_change_is_noticed(machine: Machine) -> No
         check=True,
     ).stdout
     (venv / "setup.stamp").write_text(f"{machine.checkout.resolve()}\n{sums}", encoding="utf-8")
-    began_s = time.monotonic()
-    run = machine.setup()
+
+
+@pytest.fixture
+def finished(machine: Machine) -> Machine:
+    """Everything is there but the programs that tests drive, and apt offers them to root."""
+    _finish(machine)
+    machine.put("id", "echo 0")
+    _offer(machine, "2:4.17.12+dfsg-0+deb12u4")
+    return machine
+
+
+def _offer(machine: Machine, version: str) -> None:
+    machine.put("apt-cache", f'echo "$2:"; echo "  Installed: (none)"; echo "  Candidate: {version}"')
+
+
+def test_programs_for_tests_are_installed_only_when_asked_for(finished: Machine) -> None:
+    assert finished.setup().returncode == 0
+    assert finished.apt_calls() == []
+    assert finished.setup("--tests").returncode == 0
+    update, samba, browser = finished.apt_calls()
+    assert update.endswith("update")
+    assert samba.endswith("install -y --no-install-recommends samba smbclient")
+    assert browser.endswith("install -y --no-install-recommends chromium")
+
+
+def test_programs_that_are_there_are_not_installed(finished: Machine) -> None:
+    for tool in ("smbd", "smbpasswd", "smbclient", "chromium"):
+        finished.put(tool, "exit 1")
+    run = finished.setup("--tests")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
-    assert time.monotonic() - began_s < 1
-    with (machine.checkout / "pyproject.toml").open("a", encoding="utf-8") as file:
-        file.write("# changed\n")
-    assert machine.setup(PYTHON="no-such-python").returncode == 1
+    assert finished.apt_calls() == []
+
+
+def test_only_root_is_given_a_samba_server(finished: Machine) -> None:
+    finished.put("id", "echo 1000")
+    finished.put("sudo", '[ "$1" = -n ] && shift; exec "$@"')
+    finished.setup("--tests")
+    assert [call.split()[-1] for call in finished.apt_calls()] == ["update", "chromium"]
+
+
+def test_programs_for_tests_that_cannot_be_had_fail_nothing_and_are_tried_once(finished: Machine) -> None:
+    log = finished.bin / "apt.log"
+    finished.put("apt-get", f'echo "$*" >>"{log}"; case "$*" in *samba*) exit 100 ;; esac')
+    first = finished.setup("--tests")
+    assert first.returncode == 0
+    assert "not to be had here: samba smbclient; the tests that need it are skipped" in first.stdout
+    assert "chromium" in log.read_text(encoding="utf-8")
+    log.unlink()
+    again = finished.setup("--tests")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert finished.apt_calls() == []
+
+
+@pytest.mark.parametrize("version", ["2:1snap1-0ubuntu2", "(none)"])
+def test_a_package_that_only_fetches_a_snap_is_left_alone(finished: Machine, version: str) -> None:
+    _offer(finished, version)
+    run = finished.setup("--tests")
+    assert run.returncode == 0
+    assert "not to be had here: chromium" in run.stdout
+    assert [call.split()[-1] for call in finished.apt_calls()] == ["update"]
+
+
+@pytest.mark.parametrize("missing", ["sudo", "apt-get"])
+def test_who_may_not_install_is_told_once_that_tests_are_skipped(finished: Machine, missing: str) -> None:
+    finished.put("id", "echo 1000")
+    if missing == "apt-get":
+        (finished.bin / "apt-get").unlink()
+    run = finished.setup("--tests")
+    assert (run.returncode, run.stdout.count("\n"), run.stderr) == (0, 1, "")
+    assert "chromium" in run.stdout
+    assert finished.setup("--tests").stdout == ""
+
+
+def test_no_service_starts_with_what_tests_need(finished: Machine) -> None:
+    said = finished.bin.parent / "said"
+    finished.put("apt-get", f'case "$*" in *install*) "{finished.policy}"; echo $? >>"{said}" ;; esac')
+    finished.setup("--tests")
+    assert said.read_text(encoding="utf-8").split() == ["101", "101"]
+    assert not finished.policy.exists()
+
+
+def test_a_policy_of_the_administrator_is_left_as_it_is(finished: Machine) -> None:
+    finished.policy.write_text("mine", encoding="utf-8")
+    finished.setup("--tests")
+    assert finished.policy.read_text(encoding="utf-8") == "mine"
+
+
+def test_unknown_option_is_refused(finished: Machine) -> None:
+    run = finished.setup("--test")
+    assert run.returncode == 1
+    assert "unknown: --test" in run.stderr
 
 
 def _give_libraries(machine: Machine) -> None:

@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 
 from heygemd import places
-from heygemd.errors import SetupError
+from heygemd.errors import ADVICE, SetupError
 from heygemd.intake.roots import init_root
 from heygemd.jobs.ids import new_job_id
 from heygemd.jobs.job import InputFile, Job, RenderOptions
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
+from heygemd.outbox.status import RootState, RootStatus, Snapshot, write_status
 from heygemd.settings import Settings
 from heygemd.status import read_status, show_status
 
@@ -105,7 +106,7 @@ def test_jobs_in_work_and_results_are_told_apart(settings, add):
     good = add("good", JobState.RUNNING, JobState.DONE)
     found = read_status(settings)
     assert {row["id"] for row in found["jobs"]} == {waiting.id, working.id}
-    assert [row["id"] for row in found["results"]] == sorted([bad.id, good.id], reverse=True)
+    assert [row["id"] for row in found["results"]] == [good.id, bad.id]
     assert found["counts"] == {"queued": 1, "running": 1, "done": 1, "failed": 1, "cancelled": 0}
     json.dumps(found)
 
@@ -142,6 +143,47 @@ def test_a_root_in_trouble_tells_why_and_what_waits(settings, root):
     text = shown(read_status(settings))
     assert f"root {root.path}: offline (the share [away] is gone)" in text
     assert "  lonely.wav: no partner" in text
+
+
+def test_manifests_and_wrong_settings_are_told(settings, root):
+    batch = {
+        "batch": "b",
+        "name": "lines",
+        "folder": "",
+        "kind": "manifest",
+        "accepted_at": NOW.isoformat(),
+        "rows": 100,
+    }
+    waiting = [{"path": "lonely.wav", "reason": "no partner", "since": NOW.isoformat(), "why": "PARTNER"}]
+    problems = [{"path": "a/.heygemd.toml", "message": "line 3: [unknown] key"}]
+    tell(
+        root, schema=2, batches=[batch | {"done": 61, "failed": 7}], problems=problems, waiting=waiting, waiting_count=9
+    )
+    text = shown(read_status(settings))
+    assert "  manifest lines: 61 of 100 done, 7 failed" in text
+    assert "  a/.heygemd.toml: line 3: [unknown] key" in text
+    assert "  lonely.wav: no partner\n  and 8 more" in text
+
+
+def test_the_status_that_the_daemon_writes_is_read_back(settings, root):
+    snapshot = Snapshot(
+        written_at=NOW, pid=1, host="here", version="0",
+        root=RootStatus(path=root.path, uuid=root.uuid, state=RootState.PAUSED, reason="E202 full", code="E202"),
+        counts=dict.fromkeys(JobState, 0), queue_ends_at=NOW, advice={"E202": ADVICE["E202"]},
+    )  # fmt: skip
+    write_status(root.status, snapshot)
+    found = read_status(settings)["roots"][str(root.path)]
+    assert (found["schema"], found["root"]["code"], found["advice"]["E202"]["title"]) == (
+        2,
+        "E202",
+        ADVICE["E202"].title,
+    )
+
+
+def test_the_status_of_an_older_daemon_is_read(settings, root):
+    tell(root, schema=1)
+    found = read_status(settings)["roots"][str(root.path)]
+    assert (found["schema"], found["batches"], found["waiting_count"]) == (1, [], 0)
 
 
 def test_every_kind_of_result_is_told_in_a_line(settings, add):
@@ -182,7 +224,8 @@ def test_a_status_file_that_people_spoilt_counts_as_none(settings, root, text):
     "fields",
     [
         {"running": 5}, {"running": [1]}, {"running": [{}]}, {"running": None}, {"root": "text"}, {"root": None},
-        {"waiting": [1]}, {"waiting": None},
+        {"waiting": [1]}, {"waiting": None}, {"batches": [{}]}, {"problems": 5}, {"advice": {"E1": 2}},
+        {"waiting_count": "a"},
     ],
     ids=str,
 )  # fmt: skip

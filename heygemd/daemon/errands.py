@@ -18,7 +18,10 @@ from typing import Any
 from heygemd.errors import HeygemdError, ResourceError, error_for
 from heygemd.log import LogChoice, configure
 
-PRELOADED = ("heygemd.intake.inbox", "heygemd.outbox.publish", "heygemd.outbox.status", "heygemd.media.probe")
+PRELOADED = (
+    "heygemd.daemon.clerk", "heygemd.daemon.desk", "heygemd.outbox.again", "heygemd.outbox.bundle",
+    "heygemd.outbox.originals", "heygemd.outbox.publish", "heygemd.outbox.retention",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,43 +1,51 @@
 """One root as the daemon sees it: its child process, when to look again, what was found."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
+from heygemd.assembly import default_options
 from heygemd.daemon.desk import Desk
 from heygemd.daemon.errands import Nursery, Resident
 from heygemd.intake.alarm import Alarm
-from heygemd.intake.inbox import Findings
-from heygemd.jobs.job import Job
+from heygemd.intake.findings import Closing, Findings, KnownRows, Word
 from heygemd.jobs.roots import Root
-from heygemd.outbox.status import Snapshot
 from heygemd.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-STATUS_EVERY_S = 20.0
-"""The status of an idle root is written this often, so that a reader can tell a living daemon from a dead one."""
 LOOK_PAUSE_S = 0.5
 """Between two looks, however loud the alarm is: a long copy wakes it many times a second."""
 ALARM_EVERY_S = 30.0
 """How often the alarm is looked after: its threads die silently with an unmount."""
+LONGEST_BACK_OFF = 8
+"""An absent root is looked for less and less often, down to this part of the usual."""
 
 
 class FrontDesk:
     """One root as the daemon sees it: its child process, when to look again, what was found."""
 
-    def __init__(self, root: Root, settings: Settings, nursery: Nursery, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, root: Root, settings: Settings, state_dir: Path, nursery: Nursery, wake: Callable[[], None]
+    ) -> None:
         self.root, self._settings = root, settings
-        self._desk = Resident(nursery, Desk, root, settings.intake, settings.limits)
+        options = default_options(settings.render)
+        self._desk = Resident(nursery, Desk, root, settings.intake, settings.limits, options, state_dir)
         self._alarm = Alarm(root.inbox, self.look_now)
         self._wake = wake
         self._next_look_s = self._earliest_s = 0.0
-        self._status_at_s = 0.0
         self._alarm_due_s = 0.0
+        self._back_off = 1
         self._wants_look = False
+        self._word = Word()
+        """To be told at the next look."""
+        self._told = Word()
+        """Told with the look under way."""
+        self.closing: dict[str, Closing] = {}
+        """Batches whose folder is to be put away; asked for until the findings say that it was."""
         self.findings: Findings | None = None
-        self.stored: tuple[str, ...] = ()
-        """Jobs that arrived with the last look and are in the store now; told to the child at the next."""
         self.offline: str | None = None
         self._alarm.start()
         # On a mount there is none, and nothing here may touch it again: the share may be dead by then.
@@ -57,7 +65,27 @@ class FrontDesk:
     def is_quiet(self) -> bool:
         """The last look is complete and found nothing that is still arriving."""
         found = self.findings
-        return found is not None and not found.settling and not found.arrivals and not self._wants_look
+        if found is None or found.settling or found.arrivals or found.batches:
+            return False
+        return not (self._wants_look or self.closing or self._word.batches)
+
+    def note_stored(self, job_ids: tuple[str, ...]) -> None:
+        """Jobs that arrived are in the store now; the child is told at the next look."""
+        self._word = replace(self._word, stored=tuple(dict.fromkeys(self._word.stored + job_ids)))
+
+    def note_rows(self, known: KnownRows) -> None:
+        """Say which rows of a batch are jobs; the child is told at the next look."""
+        self._word = replace(self._word, batches=(*self._word.batches, known))
+        self._wants_look = True
+
+    def sweep_shared(self, in_use: frozenset[str]) -> None:
+        """Have private copies removed that no job needs any more."""
+        self._word = replace(self._word, shared_in_use=in_use)
+
+    def close_batch(self, closing: Closing) -> None:
+        """Have the folder of an ended batch put away."""
+        self.closing[closing.batch] = closing
+        self._wants_look = True
 
     def filenos(self) -> list[int]:
         """Readable when a look has ended."""
@@ -70,53 +98,70 @@ class FrontDesk:
             return ALARM_EVERY_S
         return max(0.0, (self._earliest_s if self._wants_look else self._next_look_s) - now_s)
 
-    def tick(self, now_s: float, snapshot: Callable[[Root], Snapshot]) -> tuple[Job, ...]:
-        """Start a look when it is due, take its findings when they are there; returns what arrived."""
+    def tick(self, now_s: float) -> Findings | None:
+        """Start a look when it is due; returns what a look has found, once."""
         if self._has_alarm and now_s >= self._alarm_due_s:
             self._alarm_due_s = now_s + ALARM_EVERY_S
-            if not self._alarm.is_alive():
+            if self._alarm.needs_rebuild():
                 self._alarm.start()
-        arrivals = self._take_findings(now_s)
-        if arrivals or self._desk.is_busy:
-            return arrivals
+                self._wants_look = True  # what was born while nobody watched wakes nobody
+        found = self._take_findings(now_s)
+        if found is not None or self._desk.is_busy:
+            return found
         if now_s >= (self._earliest_s if self._wants_look else self._next_look_s):
             self._wants_look = False
-            due = now_s >= self._status_at_s
-            if due:
-                self._status_at_s = now_s + STATUS_EVERY_S
-            limit_s = self._settings.intake.scan_limit_s
-            self._desk.ask("look", self.stored, snapshot(self.root) if due else None, now_s=now_s, limit_s=limit_s)
-        return ()
+            self._told, self._word = replace(self._word, closing=tuple(self.closing.values())), Word()
+            self._desk.ask("look", self._told, now_s=now_s, limit_s=self._settings.intake.scan_limit_s)
+        return None
 
-    def _take_findings(self, now_s: float) -> tuple[Job, ...]:
+    def _take_findings(self, now_s: float) -> Findings | None:
         answer = self._desk.poll(now_s)
         if answer is None:
-            return ()
-        intake = self._settings.intake
-        self._earliest_s, self._next_look_s = now_s + LOOK_PAUSE_S, now_s + intake.scan_idle_s
+            return None
+        self._earliest_s = now_s + LOOK_PAUSE_S
         if not answer.is_good:
-            self._note_offline(answer.fault or (answer.error.message if answer.error else "unknown"))
-            return ()
+            self._tell_again()
+            self._note_offline(answer.fault or (answer.error.message if answer.error else "unknown"), now_s)
+            return None
         found: Findings = answer.value
-        self.findings, self.stored = found, ()
-        self._note_offline(found.offline)
-        if found.busy:
-            self._next_look_s = now_s + intake.scan_active_s
-        if found.arrivals:
+        self.findings = found
+        self._note_offline(found.offline, now_s)
+        if found.offline is not None or found.paused is not None:
+            self._tell_again()
+        for batch in found.closed:
+            self.closing.pop(batch, None)
+        if found.arrivals or found.batches:
             self._wants_look = True  # to acknowledge them, and to see what else came with them
-        return found.arrivals
+        return found
 
-    def _note_offline(self, reason: str | None) -> None:
+    def _tell_again(self) -> None:
+        """Keep what may not have been heard; all of it may be told twice."""
+        told, word = self._told, self._word
+        stored, batches = (
+            tuple(dict.fromkeys(told.stored + word.stored)),
+            tuple(dict.fromkeys(told.batches + word.batches)),
+        )
+        self._word = replace(word, stored=stored, batches=batches)
+
+    def _note_offline(self, reason: str | None, now_s: float) -> None:
+        """Say once that a root went or came, and when to look for it again."""
         if reason and not self.offline:
             log.warning("root.went_offline", root=str(self.root.path), reason=reason)
         elif self.offline and not reason:
             log.info("root.came_online", root=str(self.root.path))
         self.offline = reason
+        self._back_off = min(self._back_off * 2, LONGEST_BACK_OFF) if reason else 1
+        self._next_look_s = now_s + self._pause_s()
 
-    def refresh_status(self) -> None:
-        """Write the status now."""
-        self._status_at_s = 0.0
-        self._wants_look = True
+    def _pause_s(self) -> float:
+        """How long until the next look when nothing wakes us."""
+        intake, found = self._settings.intake, self.findings
+        is_local = found is None or found.is_local
+        if self.offline:
+            return (intake.scan_active_s if is_local else intake.scan_mount_s) * self._back_off
+        if found is not None and found.busy:
+            return intake.scan_active_s if is_local else intake.scan_mount_s
+        return intake.scan_idle_s if is_local else intake.scan_mount_idle_s
 
     def stop(self) -> None:
         """End alarm and child."""

@@ -1,24 +1,39 @@
-"""Puts together what people may read on the share about one root."""
+"""Puts together what people may read on the share about one root.
+
+However long queue and history are, only the entries that are shown are read from the store, and a few more to
+estimate when waiting jobs will start.
+"""
 
 import os
+import re
 import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heygemd import __version__
-from heygemd.errors import ADVICE
-from heygemd.intake.inbox import Waiting
+from heygemd.daemon.forecast import Forecast, InQueue, InWork, forecast, pace_of
+from heygemd.daemon.jobstatus import ended_job, ended_paces, film_s_of, queued_job, running_job, started_at
+from heygemd.errors import ADVICE, Advice
+from heygemd.intake.findings import Misconfigured, Waiting
+from heygemd.intake.pairing import Why
+from heygemd.jobs.batch import Batch, BatchKind
 from heygemd.jobs.job import Job
+from heygemd.jobs.roots import Root
 from heygemd.jobs.states import JobState
+from heygemd.outbox.batchfiles import CSV_ENDING, LIVE_PARTS
+from heygemd.outbox.names import film_stem, mirrored
 from heygemd.outbox.status import (
-    LastResult,
+    BatchStatus,
+    ConfigProblem,
     QueuedJob,
     RootState,
     RootStatus,
-    RunningJob,
     Snapshot,
     WaitingFile,
 )
+from heygemd.scheduler.outcome import JobProgress, Stage
 
 if TYPE_CHECKING:
     from heygemd.daemon.frontdesk import FrontDesk
@@ -26,81 +41,170 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 """Entries of each list; the counts tell how many there are."""
+RESULTS_READ = 2 * SHOWN
+"""Of the latest results, so many are looked at that failures and films do not push each other out."""
+GLANCE = 200
+"""Waiting jobs of all roots that are looked at to estimate when each starts; for those behind them nothing is said."""
+
+_STUCK = frozenset({Why.AMBIGUOUS, Why.REFUSED_NAME, Why.UNREADABLE, Why.PARTNER})
+"""No waiting mends these: a person must do something. (A lone file is only told of after a while.)"""
+_STUCK_LATER = frozenset({Why.INCOMPLETE, Why.HOLES, Why.COMMIT, Why.MEMBERS, Why.JOB_FOLDER})
+"""What is missing may be on its way; after `NOTICE_S` it is likely that nobody sends it."""
+NOTICE_S = 120.0
+_CODE = re.compile(r"E\d{3}\b")
 
 
 def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
     """Everything `status.json` of this root says."""
-    root = desk.root
-    jobs = daemon.store.unfinished(root.uuid)
-    queued = [job for job in jobs if job.state is JobState.QUEUED]
-    pauses = {job: pause for job, pause in daemon.handover.pauses().items() if any(job == own.id for own in jobs)}
-    waiting = desk.findings.waiting if desk.findings else ()
-    reason = desk.offline or desk.paused or next(iter(pauses.values()), None)
-    state = RootState.OFFLINE if desk.offline else RootState.PAUSED if reason else RootState.ONLINE
-    return Snapshot(
-        written_at=datetime.now(UTC),
+    now, root, found = datetime.now(UTC), desk.root, desk.findings
+    ended = daemon.store.ended(RESULTS_READ, root.uuid)
+    events = {job.id: daemon.store.events_of(job.id) for job in ended}
+    queue = daemon.store.queue(SHOWN, root=root.uuid)
+    progress = {at_work.job_id: at_work for at_work in daemon.scheduler.progress()}
+    running = [job for job in map(daemon.store.get, progress) if job is not None and job.state is JobState.RUNNING]
+    since = {job.id: started_at(daemon.store.events_of(job.id)) or now for job in running}
+    glance = daemon.store.queue(GLANCE)
+    foreseen = _foresee(
+        now, [(job, progress[job.id], since[job.id]) for job in running], glance, ended_paces(ended, events)
+    )
+    counts = daemon.store.counts(root.uuid)
+    reason = desk.offline or desk.paused or _handover_pause(daemon, root)
+    waiting = found.waiting if found else ()
+    batches = daemon.batches.of_root(root.uuid)
+    shown = Snapshot(
+        written_at=now,
         pid=os.getpid(),
         host=socket.gethostname(),
         version=__version__,
-        root=RootStatus(path=root.path, uuid=root.uuid, state=state, reason=reason),
-        counts=daemon.store.counts(root.uuid),
-        running=_running(daemon, {job.id: job for job in jobs if job.state is JobState.RUNNING}),
-        queue=tuple(_queued(daemon, job) for job in queued[:SHOWN]),
-        waiting=tuple(_waiting(group) for group in waiting[:SHOWN]),
-        results=tuple(_result(daemon, job) for job in daemon.store.ended(SHOWN, root.uuid)),
+        root=RootStatus(
+            path=root.path, uuid=root.uuid, state=_state(desk.offline, reason), reason=reason, code=_code(reason)
+        ),
+        counts=counts,
+        running=tuple(
+            running_job(job, progress[job.id], since[job.id], foreseen) for job in running if job.root == root.uuid
+        ),
+        queue=_queue(daemon, queue, glance, foreseen),
+        waiting=tuple(_waiting(group, now) for group in waiting[:SHOWN]),
+        results=tuple(ended_job(root, job, events[job.id]) for job in _shown_results(ended)),
+        waiting_count=found.waiting_count if found else 0,
+        batches=tuple(_batch(daemon, batch) for batch in batches[:SHOWN]),
+        batch_count=len(batches),
+        problems=tuple(_problem(wrong) for wrong in (found.misconfigured if found else ())[:SHOWN]),
+        queue_ends_at=foreseen.ends_at if len(glance) < GLANCE and queue else None,
     )
+    return _advised(shown)
 
 
-def _running(daemon: "Daemon", jobs: dict[str, Job]) -> tuple[RunningJob, ...]:
-    return tuple(
-        RunningJob(
-            job=progress.job_id,
-            name=jobs[progress.job_id].name,
-            folder=jobs[progress.job_id].folder,
-            stage=progress.stage,
-            frames_done=progress.frames_done,
-            frames_total=progress.frames_total or None,
-            eta_s=progress.eta_s,
-            device=progress.device,
-            attempts=jobs[progress.job_id].attempts,
-            started_at=daemon.store.events_of(progress.job_id)[-1].at,
-        )
-        for progress in daemon.scheduler.progress()
-        if progress.job_id in jobs
-    )
+# The state of the root -----------------------------------------------------------------------------------------------
 
 
-def _queued(daemon: "Daemon", job: Job) -> QueuedJob:
-    last = daemon.store.events_of(job.id)[-1]
-    return QueuedJob(
-        job=job.id,
-        name=job.name,
-        folder=job.folder,
-        queued_at=job.queued_at,
-        not_before=job.not_before if job.not_before > job.queued_at else None,
-        attempts=job.attempts,
-        waits_for=f"{last.error_code} {last.error_message}" if last.error_code else None,
-    )
+def _state(offline: str | None, reason: str | None) -> RootState:
+    return RootState.OFFLINE if offline else RootState.PAUSED if reason else RootState.ONLINE
 
 
-def _waiting(group: Waiting) -> WaitingFile:
+def _handover_pause(daemon: "Daemon", root: Root) -> str | None:
+    """Return why a film of this root cannot be handed over, if one cannot."""
+    for job_id, pause in daemon.handover.pauses().items():
+        job = daemon.store.get(job_id)
+        if job is not None and job.root == root.uuid:
+            return pause
+    return None
+
+
+def _code(reason: str | None) -> str | None:
+    """Return the code that a reason begins with."""
+    found = _CODE.match(reason or "")
+    return found[0] if found else None
+
+
+def _advised(snapshot: Snapshot) -> Snapshot:
+    """Add what the codes mean that the snapshot names."""
+    named = {snapshot.root.code, *(result.error_code for result in snapshot.results)}
+    named |= {_code(job.waits_for) for job in snapshot.queue}
+    advice: dict[str, Advice] = {code: ADVICE[code] for code in sorted(filter(None, named)) if code in ADVICE}
+    return replace(snapshot, advice=advice)
+
+
+def _queue(daemon: "Daemon", queue: Sequence[Job], glance: Sequence[Job], foreseen: Forecast) -> tuple[QueuedJob, ...]:
+    positions = {job.id: position for position, job in enumerate(glance, 1)}
+    return tuple(queued_job(job, daemon.store.events_of(job.id)[-1], positions.get(job.id), foreseen) for job in queue)
+
+
+def _shown_results(ended: Iterable[Job]) -> list[Job]:
+    """Return the latest films and the latest failures, the newest first."""
+    left = {True: SHOWN, False: SHOWN}
+    shown = []
+    for job in ended:
+        has_failed = job.state is JobState.FAILED
+        if left[has_failed]:
+            left[has_failed] -= 1
+            shown.append(job)
+    return shown
+
+
+# What is no job ------------------------------------------------------------------------------------------------------
+
+
+def _waiting(group: Waiting, now: datetime) -> WaitingFile:
     return WaitingFile(
         path="/".join(part for part in (group.folder, ", ".join(group.names)) if part),
         reason=group.why.value,
         since=group.since,
+        why=group.why.name,
+        needs_you=group.why in _STUCK or (group.why in _STUCK_LATER and (now - group.since).total_seconds() > NOTICE_S),
     )
 
 
-def _result(daemon: "Daemon", job: Job) -> LastResult:
-    last = daemon.store.events_of(job.id)[-1]
-    title = ADVICE[job.error_code].title if job.error_code in ADVICE else None
-    return LastResult(
-        job=job.id,
-        name=job.name,
-        folder=job.folder,
-        state=job.state,
-        finished_at=last.at,
-        output=job.published_name,
-        error_code=job.error_code,
-        error_title=title,
+def _problem(wrong: Misconfigured) -> ConfigProblem:
+    path = "/".join(part for part in (wrong.folder, ".heygemd.toml") if part)
+    return ConfigProblem(path=path, message=wrong.message)
+
+
+def _batch(daemon: "Daemon", batch: Batch) -> BatchStatus:
+    by_state = daemon.store.batch_progress(batch.id).by_state
+    bad_rows = len(batch.rows) - len(batch.good_rows)
+    return BatchStatus(
+        batch=batch.id,
+        name=batch.name,
+        folder=batch.folder,
+        kind=batch.kind.value,
+        accepted_at=batch.accepted_at,
+        rows=len(batch.rows),
+        done=by_state[JobState.DONE],
+        failed=bad_rows + by_state[JobState.FAILED] + by_state[JobState.CANCELLED],
+        report=_report(batch) if batch.kind is BatchKind.MANIFEST else None,
     )
+
+
+def _report(batch: Batch) -> str:
+    """Return where the table of its rows lies. (That of a second batch of one name, while both are open, is beside.)"""
+    return "/".join((*LIVE_PARTS, *mirrored(batch.folder), film_stem(batch.name) + CSV_ENDING))
+
+
+# How long it takes ---------------------------------------------------------------------------------------------------
+
+
+def _foresee(
+    now: datetime,
+    running: Sequence[tuple[Job, JobProgress, datetime]],
+    glance: Sequence[Job],
+    ended: Sequence[tuple[float, float]],
+) -> Forecast:
+    rendering = [
+        (float(job.media.video.fps), progress.fps)
+        for job, progress, _ in running
+        if job.media and progress.fps and progress.stage is Stage.RENDER
+    ]
+    in_work = [
+        InWork(
+            job=job.id,
+            film_s=film_s_of(job),
+            worked_s=(now - since).total_seconds(),
+            stage_left_s=progress.eta_s,
+            is_rendering=progress.stage is Stage.RENDER,
+            is_leaving=progress.stage is Stage.PUBLISH,
+        )
+        for job, progress, since in running
+    ]
+    queue = [InQueue(job=job.id, film_s=film_s_of(job), not_before=job.not_before) for job in glance]
+    return forecast(now, in_work, queue, pace_of(ended, rendering))

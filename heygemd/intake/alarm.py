@@ -4,6 +4,8 @@ Only a wake-up: inotify drops events in bursts and dies with an unmount, so the 
 sees nothing of what others do, and is not used.
 """
 
+import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,12 +24,15 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.utils import BaseThread
 
 from heygemd.intake.filesystems import is_local
 
 log = structlog.get_logger(__name__)
+logging.getLogger("watchdog").addHandler(logging.NullHandler())  # else its last words go to stderr as they are
 
 _STOP_S = 5.0
+_LOGGER = "watchdog"
 _WAKING: list[type[FileSystemEvent]] = [
     DirCreatedEvent, DirMovedEvent, FileClosedEvent, FileCreatedEvent, FileDeletedEvent, FileModifiedEvent,
     FileMovedEvent,
@@ -39,41 +44,68 @@ class Alarm:
     """Calls `wake` (from a thread of its own) after changes in `inbox`."""
 
     def __init__(self, inbox: Path, wake: Callable[[], None]) -> None:
-        self._inbox, self._handler = inbox, _Handler(wake)
+        self._inbox, self._handler, self._complaints = inbox, _Handler(wake), _Complaints(wake)
         self._observer: BaseObserver | None = None
+        self._threads: list[threading.Thread] = []
         self._watched: tuple[int, int] | None = None
+        self._is_wanted = False
+        self._trouble: str | None = None
 
     def start(self) -> None:
-        """Begin to watch; nothing happens on a mount, and only a warning when the kernel refuses (too many watches)."""
-        self.stop()
+        """Begin to watch; nothing happens on a mount, and only a warning when the kernel refuses (too many watches).
+
+        What was born while nobody watched wakes nobody: look once after starting.
+        """
+        self._end()
         try:
-            if not is_local(self._inbox):
-                return
-            observer = Observer()
-            observer.daemon = True
-            observer.schedule(self._handler, str(self._inbox), recursive=True, event_filter=_WAKING)
-            observer.start()
-            self._observer, self._watched = observer, _identity(self._inbox)
+            self._is_wanted = is_local(self._inbox)
+            if self._is_wanted:
+                self._begin()
+            self._trouble = None
         except OSError as error:
-            log.warning("intake.alarm_failed", inbox=str(self._inbox), reason=error.strerror or str(error))
+            self._end()
+            reason = error.strerror or str(error)
+            if reason != self._trouble:
+                log.warning("intake.alarm_failed", inbox=str(self._inbox), reason=reason)
+            self._trouble = reason
 
     def stop(self) -> None:
         """End the watch."""
-        observer, self._observer, self._watched = self._observer, None, None
-        if observer is not None:
-            observer.stop()
-            observer.join(_STOP_S)
+        self._is_wanted = False
+        self._end()
 
     def is_alive(self) -> bool:
-        """Tell whether changes wake us; False on a mount, after its threads died, when the folder is another one."""
-        if self._observer is None or not self._observer.is_alive():
-            return False
-        if not all(emitter.is_alive() for emitter in self._observer.emitters):
+        """Tell whether changes wake us; False on a mount, after one of its threads died, when the folder is another."""
+        if self._observer is None or not all(thread.is_alive() for thread in self._threads):
             return False
         try:
             return _identity(self._inbox) == self._watched
         except OSError:
             return False
+
+    def needs_rebuild(self) -> bool:
+        """Tell whether it should wake us and does not: then `start()` it again, and look."""
+        return self._is_wanted and not self.is_alive()
+
+    def _begin(self) -> None:
+        # First: when the folder is exchanged from here on, the difference shows.
+        self._watched = _identity(self._inbox)
+        others = set(threading.enumerate())
+        self._observer = Observer()
+        self._observer.daemon = True
+        self._observer.schedule(self._handler, str(self._inbox), recursive=True, event_filter=_WAKING)
+        logging.getLogger(_LOGGER).addHandler(self._complaints)
+        self._observer.start()
+        # Some versions read the kernel's queue in a thread that is no emitter, and a dead one is noticed nowhere.
+        self._threads = [new for new in set(threading.enumerate()) - others if isinstance(new, BaseThread)]
+
+    def _end(self) -> None:
+        logging.getLogger(_LOGGER).removeHandler(self._complaints)
+        observer, self._observer, self._watched, self._threads = self._observer, None, None, []
+        if observer is not None:
+            observer.stop()
+            if observer.is_alive():
+                observer.join(_STOP_S)
 
 
 class _Handler(FileSystemEventHandler):
@@ -82,6 +114,19 @@ class _Handler(FileSystemEventHandler):
 
     @override
     def on_any_event(self, event: FileSystemEvent) -> None:
+        self._wake()
+
+
+class _Complaints(logging.Handler):
+    """An overflow of the kernel's queue (events were lost) is no event for watchdog: it only logs a warning."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._wake = wake
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        log.warning("intake.alarm_complained", reason=record.getMessage())
         self._wake()
 
 

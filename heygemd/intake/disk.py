@@ -4,6 +4,7 @@
 """
 
 import errno
+import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,14 @@ from pathlib import Path
 from typing_extensions import override
 
 from heygemd import filesystem
+
+_FICLONE = 0x40049409
+"""linux/fs.h, _IOW(0x94, 9, int): let one file share the blocks of another (Btrfs, XFS, bcachefs, ZFS)."""
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OWN_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_COPY_CALL = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})
+"""copy_file_range(2) is not known, or not between these two files; reading and writing works everywhere."""
+_READ_BYTES = 4 << 20
 
 
 class Disk:
@@ -25,7 +34,7 @@ class Disk:
         try:
             self.reach("write", part)
             part.unlink(missing_ok=True)
-            number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+            number = os.open(part, _NEW_FILE, 0o640)
             with os.fdopen(number, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -48,6 +57,50 @@ class Disk:
         """Rename within the file system; raises FileExistsError rather than replace anything."""
         self.reach("rename", target)
         filesystem.rename_no_replace(source, target)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename a file of ours over a file of ours that is not what its name says."""
+        self.reach("rename", target)
+        source.replace(target)
+
+    def make_file(self, path: Path) -> None:
+        """Create one empty file of ours; raises FileExistsError. Not durable before `sync_file`, as its content."""
+        self.reach("create", path)
+        os.close(os.open(path, _NEW_FILE, 0o640))
+
+    def clone(self, source_fd: int, path: Path) -> bool:
+        """Let the empty file share all blocks of the source; False where the file system cannot.
+
+        All or nothing, and only a short cut: whatever is wrong, the copying that follows a False meets it too.
+        """
+        self.reach("write", path)
+        number = os.open(path, _OWN_FILE)
+        try:
+            fcntl.ioctl(number, _FICLONE, source_fd)
+        except OSError:
+            return False
+        else:
+            return True
+        finally:
+            os.close(number)
+
+    def copy_slice(self, source_fd: int, path: Path, start_byte: int, count_bytes: int) -> int:
+        """Copy one slice to the same place in `path`; returns how many bytes it was, 0 at the end of the source."""
+        self.reach("write", path)
+        number = os.open(path, _OWN_FILE)
+        try:
+            return _copy_range(source_fd, number, start_byte, count_bytes)
+        finally:
+            os.close(number)
+
+    def sync_file(self, path: Path) -> None:
+        """Make the content of a file of ours survive a power cut."""
+        self.reach("sync", path)
+        number = os.open(path, _OWN_FILE)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
     def remove(self, path: Path) -> None:
         """Delete one file of ours, if it is there."""
@@ -102,3 +155,21 @@ class FullDisk(Disk):
         """Fail the chosen steps."""
         if step in self.failing:
             raise OSError(self._number, os.strerror(self._number), str(path))
+
+
+def _copy_range(source_fd: int, target_fd: int, start_byte: int, count_bytes: int) -> int:
+    """Copy inside the kernel where it can, else through this process, which may be fewer bytes at once."""
+    try:
+        count = os.copy_file_range(source_fd, target_fd, count_bytes, start_byte, start_byte)
+    except OSError as error:
+        if error.errno not in _NO_COPY_CALL:
+            raise
+        count = 0
+    if count:
+        return count
+    # Some file systems answer 0 where there is more to read: only a read tells the end.
+    data = os.pread(source_fd, min(count_bytes, _READ_BYTES), start_byte)
+    written = 0
+    while written < len(data):
+        written += os.pwrite(target_fd, data[written:], start_byte + written)
+    return written

@@ -1,10 +1,10 @@
 """What one look at an inbox found, in a form that crosses to the daemon."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from heygemd.intake.pairing import Group, Why
+from heygemd.intake.pairing import Why
+from heygemd.jobs.batch import Batch
 from heygemd.jobs.job import Job
 
 WAITING_SHOWN = 1000
@@ -23,11 +23,88 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownRows:
+    """What the store knows of an open batch: the rows that are jobs already."""
+
+    batch: str
+    rows: frozenset[int] = frozenset()
+    is_stopped: bool = False
+    """It was cancelled: no further row is claimed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """A batch whose last row has ended: its folder goes to `done/<day>/`."""
+
+    batch: str
+    day: str
+    """`YYYY-MM-DD`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What the daemon tells a desk with each look."""
+
+    stored: tuple[str, ...] = ()
+    """Ids of jobs that the store has meanwhile."""
+    batches: tuple[KnownRows, ...] = ()
+    """Answers to announced batches, and batches that were stopped."""
+    closing: tuple[Closing, ...] = ()
+    """Repeated until the findings say `closed`."""
+    shared_in_use: frozenset[str] | None = None
+    """Names in `.heygemd/shared/` that jobs of the store still need: all others may go. None: sweep nothing now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A claimed job that nobody has acknowledged yet."""
+
+    job: Job
+    retry_of: str | None = None
+    """Id of the failed or cancelled job that a person has put back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """A row with an `id` whose files do not come: an earlier manifest of this name may have had it made."""
+
+    batch: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowWait:
+    """A row of a batch that is no job yet, and why."""
+
+    batch: str
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misconfigured:
+    """A folder whose `.heygemd.toml` is wrong; the last good one stays in force."""
+
+    folder: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """The result of one look."""
 
-    arrivals: tuple[Job, ...] = ()
-    """Jobs, queued or refused, that nobody has acknowledged yet; the same again at every look until then."""
+    arrivals: tuple[Arrival, ...] = ()
+    """Jobs, queued or refused; the same again at every look until they are acknowledged."""
+    batches: tuple[Batch, ...] = ()
+    """Accepted batches; the same again until the daemon has told which of their rows are jobs."""
+    absent: tuple[Absent, ...] = ()
+    row_waits: tuple[RowWait, ...] = ()
+    """At most WAITING_SHOWN."""
+    closed: tuple[str, ...] = ()
+    """Batches whose folder has been put away, as `Word.closing` asked."""
+    misconfigured: tuple[Misconfigured, ...] = ()
+    is_local: bool = True
+    """False on a network mount: look less often."""
     waiting: tuple[Waiting, ...] = ()
     """At most WAITING_SHOWN; notices first, oldest first."""
     waiting_count: int = 0
@@ -39,39 +116,3 @@ class Findings:
     """Why the root cannot be reached; then nothing else is said."""
     paused: str | None = None
     """Why claims do not go on (a full disk, say); they do by themselves when it is mended."""
-
-
-_URGENCY = (Why.AMBIGUOUS, Why.REFUSED_NAME, Why.UNREADABLE, Why.PARTNER, Why.CHECKING, Why.ARRIVING)
-
-
-class WaitingRoom:
-    """Remembers since when each group of files waits, and for what; a new member starts the time again."""
-
-    def __init__(self, partner_notice_s: float) -> None:
-        self._partner_notice_s = partner_notice_s
-        self._known: dict[tuple[str, str], tuple[Waiting, float]] = {}
-
-    def clear(self) -> None:
-        """Forget everything: another share may be there now."""
-        self._known.clear()
-
-    def seat(self, groups: Iterable[Group], now_s: float, wall: datetime) -> list[Waiting]:
-        """Take the groups of one look; returns those that people should see (a lone file only after a while)."""
-        present: dict[tuple[str, str], tuple[Waiting, float]] = {}
-        for group in groups:
-            if group.why is None:
-                continue
-            known = self._known.get((group.folder, group.key))
-            if known is None or known[0].why is not group.why or known[0].names != group.names:
-                waiting = Waiting(folder=group.folder, names=group.names, why=group.why, since=wall)
-                known = (waiting, now_s)
-            present[group.folder, group.key] = known
-        self._known = present
-        return sorted(
-            (
-                waiting
-                for waiting, since_s in present.values()
-                if waiting.why is not Why.PARTNER or now_s - since_s >= self._partner_notice_s
-            ),
-            key=lambda waiting: (_URGENCY.index(waiting.why), waiting.since, waiting.folder, waiting.names),
-        )

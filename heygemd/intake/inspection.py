@@ -1,9 +1,11 @@
 """Sights and sums of claimed files: one look at a file, and its sha256 while nobody changes it."""
 
+import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from heygemd.errors import InputError
@@ -23,18 +25,71 @@ def sighting_of(status: os.stat_result, *, at_s: float, writer: Writer) -> Sight
 
 def look_at(path: Path, *, at_s: float, is_local: bool) -> Sighting:
     """Look at one file; raises OSError when it is not there, InputError E111 when it is no regular file any more."""
-    writer = find_writer(path, is_local=is_local) if stat.S_ISREG(path.lstat().st_mode) else Writer.BUSY
+    try:
+        writer = find_writer(path, is_local=is_local) if stat.S_ISREG(path.lstat().st_mode) else Writer.BUSY
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link took its place between the two calls
+            raise InputError("E111", f"{path.name} is no regular file any more") from error
+        raise
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise InputError("E111", f"{path.name} is no regular file any more")
     return sighting_of(status, at_s=at_s, writer=writer)
 
 
+def is_as_seen(path: Path, seen: Sighting, *, is_local: bool) -> bool:
+    """Tell whether the file still looks exactly as it did, and nobody writes to it."""
+    try:
+        now = look_at(path, at_s=seen.at_s, is_local=is_local)
+    except (FileNotFoundError, NotADirectoryError, InputError):
+        return False
+    return now.face == seen.face and now.writer is not Writer.BUSY
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a real folder has this name, not a link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def leads_straight(top: Path, folder: str) -> bool:
+    """Tell whether every step from `top` down to `folder` (`/` between parts) is a real folder, and no link."""
+    place = top
+    for part in folder.split("/") if folder else ():
+        place = place / part
+        if not is_folder(place):
+            return False
+    return is_folder(top)
+
+
+@contextmanager
+def open_as_seen(path: Path, seen: Sighting) -> Iterator[int]:
+    """Yield a descriptor to read from; raises InputError E111 unless the file is as seen, before and after."""
+    try:
+        number = os.open(path, OPEN_FLAGS)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError("E111", f"{path.name} is gone") from error
+    try:
+        _compare(number, path, seen)
+        yield number
+        _compare(number, path, seen)
+    finally:
+        os.close(number)
+
+
+def _compare(number: int, path: Path, seen: Sighting) -> None:
+    if sighting_of(os.fstat(number), at_s=0.0, writer=Writer.FREE).face != seen.face:
+        raise InputError("E111", f"{path.name} changed while it was read")
+
+
 class Digest:
     """The sha256 of one file, computed in slices so that no single look takes long."""
 
     def __init__(self, path: Path, seen: Sighting) -> None:
-        self._path, self._seen = path, seen
+        self.path = path
+        self._seen = seen
         self._sum = hashlib.sha256()
         self._done_bytes = 0
         self.sha256: str | None = None
@@ -46,23 +101,15 @@ class Digest:
         """
         if self.sha256 is not None:
             return True
-        number = os.open(self._path, OPEN_FLAGS)
-        with os.fdopen(number, "rb", buffering=0) as file:
-            self._compare(os.fstat(number))
-            file.seek(self._done_bytes)
+        with open_as_seen(self.path, self._seen) as number:
             while self._done_bytes < self._seen.size_bytes:
-                chunk = file.read(CHUNK_BYTES)
+                chunk = os.pread(number, CHUNK_BYTES, self._done_bytes)
                 if not chunk:
-                    raise InputError("E111", f"{self._path.name} is shorter than its size")
+                    raise InputError("E111", f"{self.path.name} is shorter than its size")
                 self._sum.update(chunk)
                 self._done_bytes += len(chunk)
                 if is_late():
                     break
-            self._compare(os.fstat(number))
         if self._done_bytes == self._seen.size_bytes:
             self.sha256 = self._sum.hexdigest()
         return self.sha256 is not None
-
-    def _compare(self, status: os.stat_result) -> None:
-        if sighting_of(status, at_s=0.0, writer=Writer.FREE).face != self._seen.face:
-            raise InputError("E111", f"{self._path.name} changed while it was read")

@@ -6,11 +6,13 @@ from enum import StrEnum
 
 from heygemd.naming import NAME_MAX_BYTES, UNPRINTABLE, cut
 
-_IGNORED = re.compile(
-    r"[.~].*|Thumbs\.db|desktop\.ini|@eaDir|\#recycle|.*\.(part|partial|filepart|crdownload|tmp|temp|download|!sync|aspx)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""Leading `.` covers `._*`, `.DS_Store`, `.stfolder` and `.nfs*`."""
+_IGNORED_STARTS = (".", "~")
+"""Covers `._*`, `.DS_Store`, `.stfolder` and `.nfs*`."""
+_IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "@eadir", "#recycle"})
+_IGNORED_SUFFIXES = frozenset({
+    "part", "partial", "filepart", "crdownload", "tmp", "temp", "download", "!sync", "aspx",
+})  # fmt: skip
+_MANIFEST = re.compile(r".*\.heygem\.(json|ya?ml|csv|jsonl)", re.IGNORECASE | re.DOTALL)
 
 
 class Kind(StrEnum):
@@ -26,12 +28,18 @@ _SUFFIXES = {
     Kind.STILL: "jpg jpeg png webp",
     Kind.AUDIO: "wav mp3 m4a aac flac ogg oga opus aif aiff aifc wma caf amr",
 }
+_ASCII_BLANKS = ". \t\n\r\v\f\x1c\x1d\x1e\x1f"
+DEFAULT_KEY = "_default"
+"""Files of this key are partners of every lone file of the other kind in their folder, and stay."""
 _KIND_OF = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 
 
 def is_ignored(name: str) -> bool:
     """Tell whether the file or folder belongs to a program, or is a copy under way."""
-    return _IGNORED.fullmatch(name) is not None
+    if name.startswith(_IGNORED_STARTS):
+        return True
+    small = name.lower()
+    return (small.rpartition(".")[2] in _IGNORED_SUFFIXES and "." in small) or small in _IGNORED_NAMES
 
 
 def is_refused(name: str) -> bool:
@@ -41,9 +49,15 @@ def is_refused(name: str) -> bool:
     return any(unicodedata.category(character) in UNPRINTABLE for character in name)
 
 
+def is_manifest(name: str) -> bool:
+    """Tell whether the name is that of a manifest: `*.heygem.{json,yaml,yml,csv,jsonl}` in any case."""
+    return ".heygem." in name.lower() and _MANIFEST.fullmatch(name) is not None
+
+
 def is_blank(name: str) -> bool:
     """Tell whether nothing but blanks and dots stands before the suffix, so that `key_of` is empty."""
-    return not stem_of(name).replace(".", "").strip()
+    stem = stem_of(stem_of(name)) if is_manifest(name) else stem_of(name)
+    return not stem.replace(".", "").strip()
 
 
 def stem_of(name: str) -> str:
@@ -63,7 +77,10 @@ def key_of(name: str) -> str:
 
     macOS writes NFD, Windows NFC; Windows drops trailing dots and blanks.
     """
-    key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", stem_of(name)).casefold())
+    stem = stem_of(name)
+    if stem.isascii():
+        return stem.lower().rstrip(_ASCII_BLANKS)
+    key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", stem).casefold())
     while key and (key[-1] == "." or key[-1].isspace()):
         key = key[:-1]
     return key

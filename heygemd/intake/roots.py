@@ -58,6 +58,7 @@ def open_root(path: Path) -> Root:
             raise SetupError("E401", f"{place} is no heygemd root (it has no .heygemd/root.json): {hint}")
         root = Root(place, uuid)
         _make_folders(root)
+        _refuse_loops(root)
     except OSError as error:
         raise SetupError("E401", f"the root {place} cannot be used: {error.strerror or error}") from error
     return root
@@ -68,6 +69,28 @@ def open_roots(paths: Sequence[Path]) -> tuple[Root, ...]:
     roots = tuple(open_root(path) for path in paths)
     refuse_nested(roots)
     return roots
+
+
+def open_present(paths: Sequence[Path]) -> tuple[tuple[Root, ...], tuple[Path, ...]]:
+    """Open every root that is there, and return those that may be mounted later; raises SetupError E401 as before.
+
+    A folder without a sentinel is taken for a mount point, and so is one that cannot be reached at all.
+    """
+    present: list[Root] = []
+    absent: list[Path] = []
+    for path in paths:
+        place = path.absolute()
+        _refuse_unspeakable(place)
+        try:
+            is_there = _read_uuid(Root(place, "")) is not None
+        except OSError:
+            is_there = False
+        if is_there:
+            present.append(open_root(path))
+        else:
+            absent.append(place)
+    refuse_nested(present)
+    return tuple(present), tuple(absent)
 
 
 def refuse_nested(roots: Sequence[Root]) -> None:
@@ -111,10 +134,18 @@ def check_online(root: Root) -> int:
     return device
 
 
+def _refuse_loops(root: Root) -> None:
+    """Raise SetupError E401 when what we write would come back as input."""
+    inbox = root.inbox.resolve()
+    for folder in (root.outbox, root.done, root.failed, root.processing, root.status):
+        if folder.resolve().is_relative_to(inbox):
+            raise SetupError("E401", f"{folder} leads into the inbox: results would become inputs")
+
+
 def _make_folders(root: Root) -> None:
     for folder in (root.inbox, root.outbox, root.processing, root.failed, root.done, root.status, root.private):
         folder.mkdir(exist_ok=True)
-    for folder in (root.claims, root.private / "tmp"):
+    for folder in (root.claims, root.batches, root.shared, root.private / "tmp"):
         folder.mkdir(exist_ok=True, mode=0o700)
     for folder in (root.private, root.path):
         Disk().sync_folder(folder)

@@ -16,10 +16,11 @@ from heygemd.intake.settle import Writer
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How every file of an inbox is opened: never through a symlink, never waiting for the other end of a FIFO."""
 
+_CAP_LEASE = 28  # linux/capability.h
 _BUSY_ON_OPEN = frozenset({errno.EBUSY, errno.ETXTBSY, errno.EAGAIN})
 
 
-def find_writer(path: Path, *, is_local: bool) -> Writer:
+def find_writer(path: Path | str, *, is_local: bool) -> Writer:
     """Ask whether `path` has a writer. On a mount (`is_local` false) a lease says nothing, and only BUSY is certain.
 
     Needs to own the file, or CAP_LEASE; else UNKNOWN. Raises OSError when the file cannot be opened.
@@ -36,6 +37,13 @@ def find_writer(path: Path, *, is_local: bool) -> Writer:
         return _ask_lease(number)
     finally:
         os.close(number)
+
+
+def may_lease_any() -> bool:
+    """Tell whether this process may ask about files of other owners, too (CAP_LEASE)."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> _CAP_LEASE & 1)
 
 
 def _ask_lease(number: int) -> Writer:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 
+from typing_extensions import override
+
 from heygemd.jobs.states import JobState
 from heygemd.limits import X264Preset
 
@@ -34,6 +36,12 @@ class LengthPolicy(StrEnum):
     """As long as the sound: the picture's last frame is held."""
     KEEP_VIDEO = "keep_video"
     """As long as the picture: the sound is padded with silence or cut."""
+
+    @classmethod
+    @override
+    def _missing_(cls, value: object) -> "LengthPolicy | None":
+        """`pingpong` is what people call `auto` by the way it looks."""
+        return cls.AUTO if value == "pingpong" else None
 
 
 class SilenceRule(StrEnum):
@@ -134,6 +142,26 @@ class InputFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """A folder of the inbox whose `.heygemd.toml` says how many of its jobs may run at once."""
+
+    folder: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """The place of a job in a manifest or in a job folder with several members."""
+
+    batch: str
+    """Id of the batch."""
+    number: int
+    """From 1, as people count rows."""
+    row_id: str | None = None
+    """The `id` that the manifest gives the row: its idempotency key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One film to be made; a row of the store, never changed in place."""
 
@@ -146,8 +174,10 @@ class Job:
     folder: str
     """Sub-folder of the inbox, mirrored in the outbox; `` for the top."""
     state: JobState
-    video: InputFile
-    audio: InputFile
+    video: InputFile | None
+    """None only in a job that failed at the door: an orphan, a manifest that cannot be read."""
+    audio: InputFile | None
+    """None as `video` is."""
     options: RenderOptions
     media: MediaInfo | None
     """None only when the probe refused the files (the job is then failed)."""
@@ -156,8 +186,20 @@ class Job:
     queued_at: datetime
     not_before: datetime
     priority: int = 0
+    turn: float = 0.0
+    """Place in the queue, the smallest first: `queued_at` in seconds, less what the priority is worth (`turns.py`)."""
+    lane: Lane | None = None
+    """Set when its folder limits how many run at once."""
+    keep_days: int | None = None
+    """How long its originals are kept; None: as the settings say."""
+    row: BatchRow | None = None
+    """Set when it came with a manifest or a job folder with several members."""
+    content_key: str | None = None
+    """Equal for jobs that would give the same film: hash of inputs, options, engine, weights and program version."""
     attempts: int = 0
     """How often it was started; counted before the run."""
+    forgiven: int = 0
+    """Attempts made before a person put the job back: they do not count against the limit."""
     strikes: int = 0
     """How often its present task ended a worker or met a bug; back to 0 when a task succeeds."""
     published_name: str | None = None
@@ -165,6 +207,14 @@ class Job:
     error_code: str | None = None
     error_message: str | None = None
     duplicate_of: str | None = None
+    """Id of the job whose film this one is given, so that nothing is computed twice."""
+    film_sha256: str | None = None
+    """Of the published film."""
+
+    @property
+    def inputs(self) -> tuple[InputFile, ...]:
+        """The files that are there: picture, then sound."""
+        return tuple(file for file in (self.video, self.audio) if file is not None)
 
     @property
     def id8(self) -> str:

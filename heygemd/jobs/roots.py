@@ -52,6 +52,16 @@ class Root:
         return self.private / "root.json"
 
     @property
+    def shared(self) -> Path:
+        """Private copies of inputs that several jobs need, named by their sha256."""
+        return self.private / "shared"
+
+    @property
+    def batches(self) -> Path:
+        """One record per open batch."""
+        return self.private / "batches"
+
+    @property
     def claims(self) -> Path:
         """One record per claim, written before the first rename."""
         return self.private / "claims"

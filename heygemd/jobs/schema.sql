@@ -44,3 +44,81 @@ CREATE TABLE event (
 ) STRICT;
 
 CREATE INDEX event_of_job ON event (job_id, seq);
+
+-- version 2
+
+-- The queue has one order, `turn` (turns.py); a file of version 1 knew no priorities but through the operator, whose
+-- step was worth 600 s then.
+ALTER TABLE job ADD COLUMN turn        REAL NOT NULL DEFAULT 0;  -- place in the queue, the smallest first
+ALTER TABLE job ADD COLUMN lane_folder TEXT;                     -- folder whose jobs may not all run at once; else NULL
+ALTER TABLE job ADD COLUMN lane_most   INTEGER;                  -- how many of them may
+ALTER TABLE job ADD COLUMN keep_days   INTEGER;                  -- of its originals; NULL: as the settings say
+ALTER TABLE job ADD COLUMN batch       TEXT;                     -- batch.id, or NULL; no reference: the row outlives it
+ALTER TABLE job ADD COLUMN row_number  INTEGER;                  -- its row there, from 1
+ALTER TABLE job ADD COLUMN row_id      TEXT;                     -- the `id` that a manifest gives the row
+ALTER TABLE job ADD COLUMN content_key TEXT;                     -- equal for jobs that would give the same film
+ALTER TABLE job ADD COLUMN forgiven    INTEGER NOT NULL DEFAULT 0
+    CHECK (forgiven BETWEEN 0 AND attempts);                     -- attempts made before a person put the job back
+ALTER TABLE job ADD COLUMN film_sha256 TEXT;                     -- of the published film
+ALTER TABLE job ADD COLUMN ended_seq   INTEGER;                  -- event with which it ended: clocks jump, this does not
+-- From now on `video` and `audio` may be JSON null: a job that failed at the door has one file, or none.
+
+UPDATE job SET turn = (CAST(strftime('%s', queued_at) AS INTEGER) * 1000000 + CAST(substr(queued_at, 21, 6) AS INTEGER))
+                      / 1000000.0 - priority * 600.0;
+UPDATE job SET ended_seq = (SELECT max(seq) FROM event WHERE event.job_id = job.id)
+WHERE state IN ('done', 'failed', 'cancelled');
+
+-- What a job was given at the time: the exported log must not depend on when it is written.
+ALTER TABLE event ADD COLUMN duplicate_of TEXT;
+
+DROP INDEX job_queue;
+CREATE INDEX job_in_turn ON job (state, turn, id);                              -- jobs()
+CREATE INDEX job_waiting ON job (turn, id, root, lane_folder, lane_most)
+    WHERE state = 'queued' AND duplicate_of IS NULL;                            -- queue(), past thousands of a full lane
+CREATE INDEX job_copies ON job (turn, id)
+    WHERE state = 'queued' AND duplicate_of IS NOT NULL;                        -- duplicates()
+CREATE INDEX job_ended ON job (ended_seq) WHERE ended_seq IS NOT NULL;          -- ended()
+CREATE INDEX job_ended_of_root ON job (root, ended_seq) WHERE ended_seq IS NOT NULL;
+CREATE INDEX job_of_content ON job (content_key, root) WHERE content_key IS NOT NULL; -- twin_of()
+CREATE INDEX job_of_claim ON job (root, state, id, claim_dir)
+    WHERE claim_dir IS NOT NULL;                                                -- claim_dirs(), to_put_away()
+CREATE INDEX job_kept ON job (root, state, id, batch, keep_days) WHERE keep_days IS NOT NULL; -- keeps()
+CREATE INDEX job_of_batch ON job (batch, row_number, state) WHERE batch IS NOT NULL;   -- batch_progress(), rows_of_batch()
+CREATE INDEX job_of_row_id ON job (row_id, batch) WHERE row_id IS NOT NULL;     -- row_before()
+
+-- One manifest or job folder, as it was accepted. Only `stopped` and `closed_at` ever change.
+CREATE TABLE batch (
+    id          TEXT PRIMARY KEY,             -- sorts by the time it was accepted
+    root        TEXT NOT NULL,
+    kind        TEXT NOT NULL CHECK (kind IN ('manifest', 'folder')),
+    name        TEXT NOT NULL,
+    folder      TEXT NOT NULL,                -- sub-folder of the inbox
+    claim_dir   TEXT NOT NULL,                -- folder in processing/
+    accepted_at TEXT NOT NULL,                -- UTC
+    strict      INTEGER NOT NULL CHECK (strict IN (0, 1)),
+    bundle      INTEGER NOT NULL CHECK (bundle IN (0, 1)),
+    good_count  INTEGER NOT NULL CHECK (good_count >= 0), -- rows that become jobs
+    stopped     INTEGER NOT NULL DEFAULT 0 CHECK (stopped IN (0, 1)), -- cancelled: no further row is claimed
+    closed_at   TEXT,                         -- UTC; NULL while its folder lies in processing/
+    rows        TEXT NOT NULL CHECK (json_valid(rows)) -- Row, all of them; last, for it may be megabytes
+) STRICT;
+
+CREATE INDEX batch_open ON batch (id) WHERE closed_at IS NULL;
+CREATE INDEX batch_of_name ON batch (root, folder, name);
+
+-- Claims that became no job of their own, because a person had put an ended job back: a claim that is announced again
+-- after a crash must not become a second job.
+CREATE TABLE put_back (
+    claim_id TEXT PRIMARY KEY,                -- the id that the claim would have given a new job
+    job_id   TEXT NOT NULL REFERENCES job (id)
+) STRICT;
+
+CREATE INDEX put_back_job ON put_back (job_id);
+
+-- How far the event table has been exported.
+CREATE TABLE export (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    seq INTEGER NOT NULL CHECK (seq >= 0)     -- every event up to this one lies in events.jsonl, durably
+) STRICT;
+
+INSERT INTO export VALUES (1, 0);

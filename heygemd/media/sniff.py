@@ -142,7 +142,7 @@ def _raw_audio(head: bytes) -> str | None:
             return "flac"
         if start >= len(head):  # a cover picture fills the head: nothing else carries ID3 in practice
             return "mp3"
-    for demuxer, length in (("aac", _adts_bytes), ("mp3", _mp3_bytes)):
+    for demuxer, length in (("aac", adts_frame_bytes), ("mp3", mp3_frame_bytes)):
         if _has_frames(head, start, length):
             return demuxer
     return None
@@ -161,16 +161,18 @@ def _has_frames(head: bytes, start: int, length: Callable[[bytes, int], int]) ->
     return False
 
 
-def _adts_bytes(head: bytes, at: int) -> int:
-    """Length of the ADTS frame at `at`, 0 if none starts there (ISO 13818-7, 6.2)."""
-    word = int.from_bytes(head[at : at + 7])
+def adts_frame_bytes(data: bytes, at: int) -> int:
+    """Length of the ADTS frame whose header stands at `at`, 0 if none does (ISO 13818-7, 6.2)."""
+    head = data[at : at + ADTS_BYTES]
+    word = int.from_bytes(head)
     sync, layer, rate, length = word >> 44, word >> 41 & 3, word >> 34 & 15, word >> 13 & 0x1FFF
-    return length if sync == ADTS_SYNC and layer == 0 and rate in ADTS_RATES and length > ADTS_BYTES else 0
+    is_frame = len(head) == ADTS_BYTES and sync == ADTS_SYNC and layer == 0 and rate in ADTS_RATES
+    return length if is_frame and length > ADTS_BYTES else 0
 
 
-def _mp3_bytes(head: bytes, at: int) -> int:
-    """Length of the layer III frame at `at`, 0 if none starts there."""
-    word = int.from_bytes(head[at : at + 4])
+def mp3_frame_bytes(data: bytes, at: int) -> int:
+    """Length of the layer III frame whose header stands at `at`, 0 if none does."""
+    word = int.from_bytes(data[at : at + 4])
     sync, version, layer = word >> 21, word >> 19 & 3, word >> 17 & 3
     step, rate, padding = word >> 12 & 15, word >> 10 & 3, word >> 9 & 1
     rates_hz, kbps = MP3_RATES_HZ.get(version, ()), MP3_KBPS[version != MPEG_1]

@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from heygemd.errors import ResourceError
@@ -36,6 +36,8 @@ _UNWRITABLE = frozenset({
     _E.ENOSPC, _E.EDQUOT, _E.EROFS, _E.EIO, _E.EFBIG, _E.EMFILE, _E.ENFILE, _E.ENOMEM, _E.EACCES, _E.EPERM,
     _E.ENAMETOOLONG, _E.EILSEQ, _E.EBUSY, _E.EAGAIN, _E.ELOOP, _E.ENOTDIR, _E.EISDIR, _E.ENOTEMPTY, _E.EEXIST,
 })  # fmt: skip
+_NO_FILE = frozenset({_E.ENOENT, _E.ELOOP, _E.ENXIO, _E.EACCES, _E.EPERM})
+"""Nothing, a link, a socket or somebody's secret has the name."""
 _NO_SUCH_CALL = frozenset({_E.ENOSYS, _E.EINVAL, _E.EOPNOTSUPP, _E.ENOTTY, _E.EXDEV, _E.ETXTBSY})
 
 
@@ -131,6 +133,16 @@ def open_folder(top: Path, *parts: str, make: Disk | None = None, follow: bool =
         os.close(fd)
 
 
+@contextmanager
+def folder_if_there(top: Path, *parts: str) -> Iterator[int | None]:
+    """Open `parts` below `top` as `open_folder` does; None when one is missing, or is a link or a file."""
+    with ExitStack() as stack:
+        fd = None
+        with suppress(FileNotFoundError, ResourceError):
+            fd = stack.enter_context(open_folder(top, *parts))
+        yield fd
+
+
 def _step_into(folder_fd: int, name: str, make: Disk | None) -> int:
     try:
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder_fd)
@@ -199,6 +211,11 @@ def replace_with(disk: Disk, folder_fd: int, name: str, part: str, data: bytes, 
     disk.rename(part, folder_fd, name, folder_fd)
 
 
+def names_in(folder_fd: int) -> list[str]:
+    """List an open folder."""
+    return os.listdir(folder_fd)  # pathlib cannot list a descriptor
+
+
 def remove(disk: Disk, folder_fd: int, name: str) -> None:
     """Remove a name that may be missing."""
     if exists(folder_fd, name):
@@ -228,13 +245,24 @@ def sha256_of(folder_fd: int, name: str) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def open_file(folder_fd: int, name: str) -> int | None:
+    """Open a regular file for reading; None when there is none, something else, or it is not for us to read."""
+    try:
+        fd = os.open(name, _READ, dir_fd=folder_fd)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
+
+
 def read_at_most(folder_fd: int, name: str, max_bytes: int) -> bytes | None:
     """Read a small regular file; None when there is none or it is larger."""
-    try:
-        if not stat.S_ISREG(os.lstat(name, dir_fd=folder_fd).st_mode):
-            return None
-        fd = os.open(name, _READ, dir_fd=folder_fd)
-    except (FileNotFoundError, PermissionError):
+    fd = open_file(folder_fd, name)
+    if fd is None:
         return None
     with os.fdopen(fd, "rb") as file:
         data = file.read(max_bytes + 1)

@@ -9,6 +9,9 @@ its companions is cut between two characters and ends in `~` and six hex digits 
     anna.mp4.json     its report               anna.v2.mp4.json
     anna.jpg          its contact sheet        anna.v2.jpg
     .anna.<id8>.part  the film while it is copied; `.json.part` and `.jpg.part` for the other two
+
+    lines.report.json, lines.report.csv, lines.zip   what became of a batch; `lines.v2.zip` when that is taken
+    .lines.<id8>.zip.part                            the same while it is written
 """
 
 import re
@@ -26,6 +29,8 @@ FILM_SUFFIX = ".mp4"
 REPORT_SUFFIX = ".json"
 SHEET_SUFFIX = ".jpg"
 PART_SUFFIX = ".part"
+CSV_SUFFIX = ".csv"
+BUNDLE_SUFFIX = ".zip"
 
 _RESERVED_CHARS = frozenset('<>:"/\\|?*')
 _DEVICES = frozenset(
@@ -33,7 +38,7 @@ _DEVICES = frozenset(
     + [f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"]
 )
 """Windows takes these for devices, whatever follows the first dot (learn.microsoft.com, "Naming Files")."""
-_PART = re.compile(r"\..+\.(?P<id8>[0-9A-Za-z]{8})(\.json|\.jpg)?\.part", re.DOTALL)
+_PART = re.compile(r"\..+\.(?P<id8>[0-9A-Za-z]{8})(\.json|\.jpg|\.csv|\.zip)?\.part", re.DOTALL)
 
 
 def film_stem(job_name: str) -> str:
@@ -46,17 +51,17 @@ def film_name(job_name: str) -> str:
     return film_stem(job_name) + FILM_SUFFIX
 
 
-def versions(stem: str) -> Iterator[str]:
-    """Yield `stem.mp4`, `stem.v2.mp4`, `stem.v3.mp4` and so on, without end."""
-    yield stem + FILM_SUFFIX
+def versions(stem: str, suffix: str = FILM_SUFFIX) -> Iterator[str]:
+    """Yield `stem.mp4`, `stem.v2.mp4`, `stem.v3.mp4` and so on, without end; or the same with another suffix."""
+    yield stem + suffix
     for number in count(2):
-        yield f"{stem}.v{number}{FILM_SUFFIX}"
+        yield f"{stem}.v{number}{suffix}"
 
 
-def is_version_of(stem: str, name: str) -> bool:
-    """Tell whether `versions(stem)` yields `name`."""
-    middle = name.removeprefix(stem).removesuffix(FILM_SUFFIX)
-    return name == stem + middle + FILM_SUFFIX and bool(re.fullmatch(r"|\.v([2-9]|[1-9][0-9]+)", middle))
+def is_version_of(stem: str, name: str, suffix: str = FILM_SUFFIX) -> bool:
+    """Tell whether `versions(stem, suffix)` yields `name`."""
+    middle = name.removeprefix(stem).removesuffix(suffix)
+    return name == stem + middle + suffix and bool(re.fullmatch(r"|\.v([2-9]|[1-9][0-9]+)", middle))
 
 
 def report_name(film: str) -> str:
@@ -70,7 +75,7 @@ def sheet_name(film: str) -> str:
 
 
 def part_name(film: str, id8: str, companion: str = "") -> str:
-    """Return the name while being written: of the film, or of its companion with suffix `.json` or `.jpg`."""
+    """Return the name while being written: of the film, or of what has the suffix `companion`."""
     tail = f".{id8}{companion}{PART_SUFFIX}"
     stem = _without_suffix(film)
     return "." + cut(stem, NAME_MAX_BYTES - 1 - len(tail)) + tail

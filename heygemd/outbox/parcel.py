@@ -6,8 +6,10 @@ the report, which names its job. Where a report of ours lies already, the sheet 
 proves that the old sheet is ours to replace.
 """
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from heygemd.outbox.disk import Disk
 from heygemd.outbox.report import stamped
 from heygemd.outbox.standing import Mark, Rule, mark_at, standing_at
 
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
+"""Nothing, a link or a socket has the film's name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
@@ -35,6 +40,8 @@ class Delivered:
     """An earlier run had published it; nothing was changed."""
     clash: str | None = None
     """Name of the foreign file in the way: nothing of ours is left there, another name must be chosen."""
+    is_lost: bool = False
+    """The published film that was to be given again is gone or changed: nothing was placed, look for it anew."""
     sheet_placed: bool = False
     """False when there was none to place, or a foreign file has its name."""
 
@@ -92,7 +99,7 @@ def _copy_checked(disk: Disk, fd: int, parcel: Parcel, film: Path) -> None:
             is_source_good = hashlib.file_digest(source, "sha256").hexdigest() == parcel.sha256
     if is_source_good:
         raise ResourceError("E202", f"the copy of {printable(parcel.film_name)} differs from the film")
-    raise FaultError("E502", f"{film.name} in the work directory is not the film that was verified")
+    raise FaultError("E502", f"{printable(film.name)} is not the film any more that was verified")
 
 
 def _commit(disk: Disk, fd: int, parcel: Parcel) -> Delivered:
@@ -160,9 +167,9 @@ def _is_sheet_of(mark: Mark | None, sha256: str | None) -> bool:
 def _put_report(disk: Disk, fd: int, parcel: Parcel, *, has_sheet: bool, replaces: str | None) -> None:
     """Put the report in place; one of ours that lies there is replaced, anything else is a FileExistsError."""
     sheet_sha256 = _sha256(parcel.sheet) if parcel.sheet is not None and has_sheet else None
-    text = stamped(parcel.report_json, sheet_sha256=sheet_sha256, replaces=replaces).encode() + b"\n"
+    text = stamped(parcel.report_json, sha256=parcel.sha256, sheet_sha256=sheet_sha256, replaces=replaces)
     part = parcel.part(names.REPORT_SUFFIX)
-    disks.write_new(disk, fd, part, text)
+    disks.write_new(disk, fd, part, text.encode() + b"\n")
     try:
         rename_no_replace(part, parcel.report_name, from_fd=fd, to_fd=fd, calls=disk)
     except FileExistsError:
@@ -194,10 +201,14 @@ def _withdraw(disk: Disk, fd: int, parcel: Parcel) -> Delivered:
 @contextmanager
 def _opened(film: Path) -> Iterator[int]:
     try:
-        fd = os.open(film, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise FaultError("E502", f"{film.name} is gone from the work directory") from error
+        fd = os.open(film, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+        raise FaultError("E502", f"{printable(film.name)} is gone from where it was verified") from error
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise FaultError("E502", f"{printable(film.name)} is no regular file any more")
         yield fd
     finally:
         os.close(fd)

@@ -9,14 +9,13 @@ whom is read from the folder alone: the report beside a film names its job, the 
 A film without such a report is foreign and never touched, nor is a film whose bytes are not those its report names.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import structlog
 
-from heygemd.errors import InputError, SetupError
+from heygemd.errors import FaultError, InputError, SetupError
 from heygemd.jobs.ids import id8_of
 from heygemd.jobs.roots import Root
 from heygemd.naming import printable
@@ -32,6 +31,8 @@ log = structlog.get_logger(__name__)
 ClashPolicy = Literal["version", "replace", "fail"]
 """What to do when a film of the name exists; `replace` replaces films of heygemd only, never foreign files."""
 
+SHEET_MAX_BYTES = 64 << 20
+"""A larger picture is no contact sheet of ours."""
 NAME_TAKEN_CODE = "E106"
 """Of the policy `fail` and of a film that must not be overwritten."""
 
@@ -43,7 +44,7 @@ class Delivery:
     job_id: str
     id8: str
     film: Path
-    """In the local work directory; stays there."""
+    """In the local work directory, or with `is_again` in an outbox; stays there."""
     sheet: Path | None
     report_json: str
     outbox: Path
@@ -53,6 +54,8 @@ class Delivery:
     """As `choose_name` gave it, stored before the delivery begins."""
     policy: ClashPolicy
     sha256: str
+    is_again: bool = False
+    """The film is a published one that lies on the share: people may have taken it away meanwhile."""
     root: Root | None = None
     """When given, the sentinel is looked at first: nothing is written to another share mounted there."""
 
@@ -65,7 +68,7 @@ def choose_name(outbox: Path, folder: str, stem: str, policy: ClashPolicy, job_i
     """
     stem = names.film_stem(stem)
     with disks.share_faults(outbox), disks.open_folder(outbox, *names.mirrored(folder), make=DISK) as fd:
-        present = os.listdir(fd)  # noqa: PTH208  # pathlib cannot list a descriptor
+        present = disks.names_in(fd)
         films = (name.removesuffix(names.REPORT_SUFFIX) for name in present if name.endswith(names.REPORT_SUFFIX))
         for film in films:
             if names.is_version_of(stem, film) and _is_mine(standing_at(fd, film), job_id):
@@ -89,7 +92,8 @@ def deliver(delivery: Delivery, disk: Disk = DISK) -> Delivered:
     """Publish one film with sheet and report; may be repeated after a crash at any point.
 
     Raises ResourceError E201 (share gone) or E202 (full, read-only, a link among the folders, a copy that differs),
-    FaultError E502 when the film in the work directory is not the one that was verified. No `.part` is left then.
+    FaultError E502 when the film in the work directory is not the one that was verified (a published film that is
+    not the same any more is `is_lost`). No `.part` is left then.
     """
     if delivery.root is not None:
         require_root(delivery.root)
@@ -108,7 +112,13 @@ def deliver(delivery: Delivery, disk: Disk = DISK) -> Delivered:
         disks.share_faults(delivery.outbox),
         disks.open_folder(delivery.outbox, *parts, make=disk) as fd,
     ):
-        done = place(disk, fd, parcel, delivery.film)
+        try:
+            done = place(disk, fd, parcel, delivery.film)
+        except FaultError:
+            if not delivery.is_again:
+                raise
+            log.info("outbox.again_lost", job_id=delivery.job_id, film=printable(str(delivery.film)))
+            return Delivered(film=parcel.folder / parcel.film_name, is_lost=True)
     if done.clash is not None:
         film, by = printable(str(done.film)), printable(done.clash)
         log.warning("outbox.name_taken", job_id=delivery.job_id, film=film, by=by)
@@ -160,7 +170,10 @@ def _is_mine(standing: Standing, job_id: str) -> bool:
 
 def _read_sheet(sheet: Path | None) -> bytes | None:
     """Read the contact sheet; a film without one is better than none."""
+    if sheet is None:
+        return None
     try:
-        return sheet.read_bytes() if sheet is not None else None
+        with disks.open_folder(sheet.parent, follow=True) as fd:
+            return disks.read_at_most(fd, sheet.name, SHEET_MAX_BYTES)
     except FileNotFoundError:
         return None

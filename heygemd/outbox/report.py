@@ -38,10 +38,10 @@ class InputFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Both halves of the pair."""
+    """Both halves of the pair; None for one that never came or cannot be told."""
 
-    video: InputFacts
-    audio: InputFacts
+    video: InputFacts | None
+    audio: InputFacts | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,14 @@ class Report:
     name: str
     folder: str
     state: JobState
+    batch: str | None = None
+    """Id of the manifest or job folder that it came with."""
+    row: int | None = None
+    """From 1, as people count the rows of that batch."""
+    row_id: str | None = None
+    """The `id` that the manifest gives the row."""
+    duplicate_of: str | None = None
+    """Id of the job whose film this one was given: nothing was computed again."""
     output: str | None = None
     """File name of the film."""
     sha256: str | None = None
@@ -126,6 +134,7 @@ class Report:
     """Hash of the plan: equal plans give equal pictures."""
     inputs: Inputs
     options: RenderOptions
+    priority: int = 0
     queued_at: str
     started_at: str | None = None
     """When work on it began; None when it never did, or nobody knows."""
@@ -208,9 +217,10 @@ class Report:
         return pretty(self)
 
 
-def stamped(report_json: str, *, sheet_sha256: str | None, replaces: str | None) -> str:
-    """Fill in the two fields that only the delivery knows."""
-    return pretty(json.loads(report_json) | {"sheet_sha256": sheet_sha256, "replaces": replaces})
+def stamped(report_json: str, *, sha256: str, sheet_sha256: str | None, replaces: str | None) -> str:
+    """Fill in what the delivery knows for certain: by these the film and its sheet are known as ours."""
+    known = {"sha256": sha256, "sheet_sha256": sheet_sha256, "replaces": replaces}
+    return pretty(json.loads(report_json) | known)
 
 
 def pretty(value: object) -> str:
@@ -239,6 +249,11 @@ def _of_job(job: Job, *, finished_at: datetime, started_at: datetime | None) -> 
         "job": job.id,
         "name": job.name,
         "folder": job.folder,
+        "batch": job.row.batch if job.row else None,
+        "row": job.row.number if job.row else None,
+        "row_id": job.row.row_id if job.row else None,
+        "duplicate_of": job.duplicate_of,
+        "priority": job.priority,
         "output": job.published_name,
         "inputs": Inputs(video=_input(job.video), audio=_input(job.audio)),
         "queued_at": iso(job.queued_at),
@@ -248,7 +263,9 @@ def _of_job(job: Job, *, finished_at: datetime, started_at: datetime | None) -> 
     }
 
 
-def _input(file: InputFile) -> InputFacts:
+def _input(file: InputFile | None) -> InputFacts | None:
+    if file is None:
+        return None
     return InputFacts(name=file.name, size_bytes=file.size_bytes, sha256=file.sha256, evidence=file.evidence)
 
 

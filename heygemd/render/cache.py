@@ -4,6 +4,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +32,8 @@ def recall(path: Path, load: Callable[[Path], Kept]) -> Kept | None:
         log.warning("cache.entry_dropped", path=str(path), reason=str(error))
         path.unlink(missing_ok=True)
         return None
+    with suppress(OSError):  # the cache is swept by last use, and many file systems note that only once a day
+        os.utime(path)
     log.debug("cache.entry_used", path=str(path))
     return kept
 

@@ -22,9 +22,11 @@ def make_order(
     were saved: a setting changed in the middle of a film is for the next film.
     Raises InputError for inputs that cannot be named or used, SetupError when the engine cannot be had.
     """
+    if job.video is None or job.audio is None:
+        raise InputError("E102", "a film needs a picture and a sound, and one of the two is not there")
     if job.media is None:
         raise InputError("E110", "the files were never found to be usable")
-    for file in (job.video, job.audio):
+    for file in job.inputs:
         _check_name(file.path)
     order = Order(
         job_id=job.id,

@@ -3,12 +3,12 @@
     assign(jobs, workers, devices, now)  →  Start | Dismiss | GiveUp | Wait
     judge(failure)                       →  Retry | GiveUp
 
-Order of jobs: what is begun comes before what is not, then the higher priority, then the older.
+Order of jobs: what is begun comes before what is not, then the smaller turn, in which priority and waiting are one
+number, so that nothing waits for ever.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from heygemd.errors import FaultError, InputError, SetupError, error_for
 from heygemd.planning.plan import EngineChoice, Task
@@ -37,9 +37,10 @@ class JobFacts:
     job_id: str
     is_begun: bool
     """It is in state running."""
-    priority: int
-    queued_at: datetime
+    turn: float
+    """Place in the queue, the smallest first."""
     attempts: int
+    """Starts that count: what a person has forgiven is not in it."""
     rest_until_s: float
     """Monotonic time before which it gets nothing."""
     engine: EngineChoice
@@ -130,7 +131,7 @@ class Failure:
     """It was the worker's first task."""
     batch_size: int
     attempts: int
-    """Starts of the job, this one included."""
+    """Starts of the job that count, this one included."""
     strikes: int = 0
     """Strikes against the job's present task, this one included."""
     failed_starts: int = 0
@@ -189,8 +190,8 @@ def rest_s(times_before: int, first_s: float = REST_FIRST_S) -> float:
     return min(first_s * 2.0 ** min(times_before, 30), REST_LONGEST_S)
 
 
-def _turn(job: JobFacts) -> tuple[bool, int, datetime, str]:
-    return (not job.is_begun, -job.priority, job.queued_at, job.job_id)
+def _turn(job: JobFacts) -> tuple[bool, float, str]:
+    return (not job.is_begun, job.turn, job.job_id)
 
 
 def _serve(job: JobFacts, bench: "_Bench") -> list[Decision]:

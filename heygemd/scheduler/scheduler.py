@@ -20,6 +20,7 @@ from heygemd.planning.plan import Task, TaskKind
 from heygemd.scheduler import policy
 from heygemd.scheduler.crew import Crew, TaskDone, TaskFailed
 from heygemd.scheduler.devices import Device
+from heygemd.scheduler.lanes import Lanes, glance
 from heygemd.scheduler.order import ChooseEngine
 from heygemd.scheduler.outcome import FilmReady, JobFailed, JobProgress, Outcome
 from heygemd.scheduler.rests import Rests
@@ -33,7 +34,7 @@ log = structlog.get_logger(__name__)
 __all__ = ["FilmReady", "JobFailed", "JobProgress", "Outcome", "Scheduler"]
 
 QUEUE_GLANCE = 100
-"""Queued jobs looked at when something is free; those behind them wait for these."""
+"""Queued jobs looked at when something is free, not counting those whose lane is full; those behind them wait."""
 
 
 class Scheduler:
@@ -123,7 +124,7 @@ class Scheduler:
             self._pool.wait(max(0.0, ends_s - self._clock()))
         self._pool.close()
         for job in self._store.jobs(JobState.RUNNING):
-            if job.id not in self._reported:
+            if job.id not in self._reported and job.duplicate_of is None:
                 self._store.move(job.id, JobState.QUEUED, at=self._wall(), refund=True)
 
     # What workers said ------------------------------------------------------------------------------------------
@@ -199,12 +200,13 @@ class Scheduler:
 
     def _hand_out(self) -> None:
         running = self._store.jobs(JobState.RUNNING)
-        self._let_go({job.id: job for job in running})
-        works = [work for job in running if (work := self._open(job))]
+        own = [job for job in running if job.duplicate_of is None]  # those that run for their twin are the daemon's
+        self._let_go({job.id: job for job in own})
+        works = [work for job in own if (work := self._open(job))]
         facts = [self._facts(work) for work in works]
         spots = len(self._devices) - len(self._crew.busy) - sum(len(fact.todo) for fact in facts)
         if spots > 0:
-            facts += self._next_in_queue(spots)
+            facts += self._next_in_queue(spots, Lanes(running))
         decisions = policy.assign(facts, self._crew.facts(), self._devices, self._clock(), self._patience)
         for decision in decisions:
             self._carry_out(decision)
@@ -216,7 +218,7 @@ class Scheduler:
         """Forget what somebody else has moved."""
         for job_id in {**self._works, **self._reported}:
             job = running.get(job_id) or self._store.get(job_id)
-            if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
+            if job is None or job.duplicate_of or job.state not in (JobState.QUEUED, JobState.RUNNING):
                 self.forget(job_id)
                 continue
             if self._reported.get(job_id, job.state) is not job.state:
@@ -226,15 +228,21 @@ class Scheduler:
             if job.state is JobState.QUEUED:
                 self._crew.release(job_id)
 
-    def _next_in_queue(self, spots: int) -> list[policy.JobFacts]:
+    def _next_in_queue(self, spots: int, lanes: Lanes) -> list[policy.JobFacts]:
         facts: list[policy.JobFacts] = []
-        queued = self._store.jobs(JobState.QUEUED, limit=QUEUE_GLANCE)
-        for job in queued:
+        seen: set[str] = set()
+        for job in glance(self._store, lanes, QUEUE_GLANCE):
+            seen.add(job.id)
+            if not self._rests.is_over(job):
+                continue
+            if work := self._open(job):
+                facts.append(self._facts(work))
+            if work or self._reported.get(job.id) is JobState.RUNNING:
+                lanes.enter(job)
             if len(facts) >= spots:
                 break
-            if self._rests.is_over(job) and (work := self._open(job)):
-                facts.append(self._facts(work))
-        self._rests.keep_only({job.id for job in queued} | self._works.keys())
+        else:
+            self._rests.keep_only(seen | self._works.keys())
         return facts
 
     def _facts(self, work: Work) -> policy.JobFacts:

@@ -67,9 +67,8 @@ class Work:
         return JobFacts(
             job_id=self.job.id,
             is_begun=self.job.state is JobState.RUNNING,
-            priority=self.job.priority,
-            queued_at=self.job.queued_at,
-            attempts=self.job.attempts,
+            turn=self.job.turn,
+            attempts=self._attempts,
             rest_until_s=rest_until_s,
             engine=self.order.engine,
             todo=self._todo(hands, most),
@@ -85,7 +84,7 @@ class Work:
             was_ready=failed.was_ready,
             was_fresh=failed.was_fresh,
             batch_size=failed.task.batch_size,
-            attempts=self.job.attempts,
+            attempts=self._attempts,
             strikes=strikes,
             failed_starts=self.failed_starts,
             rests=self.rests,
@@ -114,6 +113,10 @@ class Work:
             eta_s=self.pace.eta_s(total - done) if is_measured else None,
             device=hands[0].device if hands else self.device,
         )
+
+    @property
+    def _attempts(self) -> int:
+        return self.job.attempts - self.job.forgiven
 
     @property
     def _stage(self) -> Stage:

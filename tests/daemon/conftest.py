@@ -36,6 +36,7 @@ models_dir = "{state}/no-models"
 [intake]
 settle_s = 0.2
 settle_unsure_s = 0.4
+structure_grace_s = 1.0
 scan_active_s = 0.1
 scan_idle_s = 0.5
 [render]

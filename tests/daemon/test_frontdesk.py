@@ -1,10 +1,8 @@
 """One root as the daemon sees it: with a child that answers when the test wants, and once with a real one."""
 
-import json
 import select
 import threading
 import time
-from collections import deque
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -16,16 +14,16 @@ from structlog.testing import capture_logs
 from heygemd.daemon import frontdesk as module
 from heygemd.daemon.desk import Desk
 from heygemd.daemon.errands import Answer, open_nursery
-from heygemd.daemon.frontdesk import ALARM_EVERY_S, LOOK_PAUSE_S, STATUS_EVERY_S, FrontDesk
+from heygemd.daemon.frontdesk import ALARM_EVERY_S, LOOK_PAUSE_S, FrontDesk
 from heygemd.errors import ResourceError
 from heygemd.intake import alarm as alarms
-from heygemd.intake.inbox import Findings
+from heygemd.intake.findings import Arrival, Closing, Findings, KnownRows, Word
 from heygemd.intake.roots import init_root
 from heygemd.jobs.job import InputFile, Job, RenderOptions
 from heygemd.jobs.states import JobState
 from heygemd.log import LogChoice
-from heygemd.outbox.status import RootState, RootStatus, Snapshot
-from heygemd.settings import IntakeSettings, Limits, Settings
+from heygemd.settings import IntakeSettings, Settings
+from tests.daemon.children import Child
 
 NOW = datetime(2025, 1, 31, 12, 0, tzinfo=UTC)
 SETTINGS = Settings(intake=IntakeSettings(scan_idle_s=10, scan_active_s=2, settle_s=0.1, settle_unsure_s=0.1))
@@ -35,30 +33,6 @@ JOB = Job(
     audio=InputFile(name="b", path=Path("/b"), size_bytes=1, sha256="bb"),
     options=RenderOptions(), media=None, claim_dir=None, queued_at=NOW, not_before=NOW,
 )  # fmt: skip
-
-
-class Child:
-    """Stands for `Resident`: notes what it is asked, answers with what it is given."""
-
-    def __init__(self, nursery, factory, *args):
-        self.asked, self.answers, self.is_busy, self.ended = [], deque(), False, False
-
-    def fileno(self):
-        return 77 if self.is_busy else None
-
-    def ask(self, method, *args, now_s, limit_s):
-        assert not self.is_busy
-        self.asked.append((method, args, now_s, limit_s))
-        self.is_busy = True
-
-    def poll(self, now_s):
-        if not self.is_busy or not self.answers:
-            return None
-        self.is_busy = False
-        return self.answers.popleft()
-
-    def end(self):
-        self.ended = True
 
 
 class SilentAlarm:
@@ -73,6 +47,9 @@ class SilentAlarm:
     def is_alive(self):
         return self.alive
 
+    def needs_rebuild(self):
+        return not self.alive
+
     def stop(self):
         self.alive = False
 
@@ -82,45 +59,42 @@ def root(tmp_path):
     return init_root(tmp_path / "root")
 
 
-def snapshot_of(root):
-    status = RootStatus(path=root.path, uuid=root.uuid, state=RootState.ONLINE)
-    counts = dict.fromkeys(JobState, 0)
-    return Snapshot(written_at=NOW, pid=1, host="h", version="1", root=status, counts=counts)
-
-
 @pytest.fixture
 def desk(root, monkeypatch):
     monkeypatch.setattr(module, "Resident", Child)
     monkeypatch.setattr(module, "Alarm", SilentAlarm)
     wakes = []
-    desk = FrontDesk(root, SETTINGS, None, lambda: wakes.append(1))
+    desk = FrontDesk(root, SETTINGS, root.path.parent, None, lambda: wakes.append(1))
     desk.wakes = wakes
     return desk
 
 
 def look(desk, now_s, *answer):
     """One look, begun and ended at `now_s`; returns what arrived."""
-    desk.tick(now_s, snapshot_of)
+    desk.tick(now_s)
     desk._desk.answers.append(answer[0] if answer else Answer(value=Findings()))
-    return desk.tick(now_s, snapshot_of)
+    return desk.tick(now_s)
 
 
 def asks(desk):
     return len(desk._desk.asked)
 
 
-def test_the_first_look_is_at_once_and_carries_the_status(desk):
+def told(desk):
+    """What the child was told with the latest look."""
+    return desk._desk.asked[-1][1][0]
+
+
+def test_the_first_look_is_at_once(desk):
     assert desk.due_s(100) == 0
-    desk.tick(100, snapshot_of)
-    ((method, (stored, snapshot), now_s, limit_s),) = desk._desk.asked
-    assert (method, stored, now_s, limit_s) == ("look", (), 100, SETTINGS.intake.scan_limit_s)
-    assert snapshot.root.uuid == desk.root.uuid
+    desk.tick(100)
+    assert desk._desk.asked == [("look", (Word(),), 100, SETTINGS.intake.scan_limit_s)]
     assert desk.filenos() == [77]
 
 
 def test_a_look_under_way_is_not_followed_by_another(desk):
     for now_s in (100, 200, 300):
-        assert desk.tick(now_s, snapshot_of) == ()
+        assert desk.tick(now_s) is None
     assert asks(desk) == 1
 
 
@@ -128,9 +102,9 @@ def test_a_look_under_way_is_not_followed_by_another(desk):
 def test_the_next_look_comes_sooner_where_something_happens(desk, busy, pause_s):
     look(desk, 100, Answer(value=Findings(busy=busy)))
     assert desk.due_s(100) == pause_s
-    desk.tick(100 + pause_s - 0.1, snapshot_of)
+    desk.tick(100 + pause_s - 0.1)
     assert asks(desk) == 1
-    desk.tick(100 + pause_s, snapshot_of)
+    desk.tick(100 + pause_s)
     assert asks(desk) == 2
 
 
@@ -139,7 +113,7 @@ def test_an_alarm_brings_the_next_look_forward_and_wakes_the_loop(desk):
     desk._alarm.ring()
     assert desk.wakes == [1]
     assert desk.due_s(100) == LOOK_PAUSE_S
-    desk.tick(100 + LOOK_PAUSE_S, snapshot_of)
+    desk.tick(100 + LOOK_PAUSE_S)
     assert asks(desk) == 2
 
 
@@ -148,7 +122,7 @@ def test_a_storm_of_alarms_gives_two_looks_a_second_at_most(desk):
     for _ in range(1000):
         desk._alarm.ring()
         now_s += 0.01
-        look(desk, now_s) if not desk._desk.is_busy else desk.tick(now_s, snapshot_of)
+        look(desk, now_s) if not desk._desk.is_busy else desk.tick(now_s)
         desk._desk.answers.clear()
         if desk._desk.is_busy:
             desk._desk.answers.append(Answer(value=Findings()))
@@ -156,30 +130,77 @@ def test_a_storm_of_alarms_gives_two_looks_a_second_at_most(desk):
 
 
 def test_an_alarm_during_a_look_is_not_forgotten(desk):
-    desk.tick(100, snapshot_of)
+    desk.tick(100)
     desk._alarm.ring()
     desk._desk.answers.append(Answer(value=Findings()))
-    desk.tick(101, snapshot_of)
+    desk.tick(101)
     assert desk.due_s(101) == LOOK_PAUSE_S
     assert not desk.is_quiet
 
 
 def test_arrivals_are_handed_on_and_acknowledged_at_the_next_look(desk):
-    assert look(desk, 100, Answer(value=Findings(arrivals=(JOB,)))) == (JOB,)
-    desk.stored += (JOB.id,)
+    found = Findings(arrivals=(Arrival(job=JOB),))
+    assert look(desk, 100, Answer(value=found)) is found
+    desk.note_stored((JOB.id,))
     assert desk.due_s(100) == LOOK_PAUSE_S, "soon"
-    desk.tick(101, snapshot_of)
-    assert desk._desk.asked[-1][1][0] == (JOB.id,)
-
-
-def test_an_acknowledgement_that_did_not_arrive_is_repeated(desk):
-    look(desk, 100, Answer(value=Findings(arrivals=(JOB,))))
-    desk.stored += (JOB.id,)
-    look(desk, 101, Answer(fault="the helper process died (exit -9)"))
-    assert desk.stored == (JOB.id,)
+    look(desk, 101)
+    assert told(desk).stored == (JOB.id,)
     look(desk, 200)
-    assert desk._desk.asked[-1][1][0] == (JOB.id,)
-    assert desk.stored == ()
+    assert told(desk).stored == ()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(fault="the helper process died (exit -9)"), Answer(value=Findings(paused="E202 full"))],
+    ids=["dead", "full disk"],
+)
+def test_what_may_not_have_been_heard_is_told_again(desk, answer):
+    rows = KnownRows(batch="b", rows=frozenset({1}))
+    desk.note_stored((JOB.id,))
+    desk.note_rows(rows)
+    look(desk, 100, answer)
+    desk.note_stored(("later", JOB.id))
+    look(desk, 200)
+    assert told(desk) == Word(stored=(JOB.id, "later"), batches=(rows,))
+    look(desk, 300)
+    assert told(desk) == Word()
+
+
+def test_what_is_said_during_a_look_is_told_with_the_next(desk):
+    desk.tick(100)
+    desk.note_rows(KnownRows(batch="b"))
+    desk._desk.answers.append(Answer(value=Findings()))
+    desk.tick(101)
+    look(desk, 102)
+    assert told(desk).batches == (KnownRows(batch="b"),)
+
+
+def test_a_batch_is_closed_until_the_findings_say_so(desk):
+    closing = Closing(batch="b", day="2026-01-01")
+    desk.close_batch(closing)
+    for now_s in (100, 200):
+        look(desk, now_s)
+        assert told(desk).closing == (closing,)
+        assert not desk.is_quiet
+    look(desk, 300, Answer(value=Findings(closed=("b",))))
+    assert desk.closing == {}
+
+
+def test_a_mount_is_looked_at_less_often(desk):
+    look(desk, 100, Answer(value=Findings(is_local=False)))
+    assert desk.due_s(100) == SETTINGS.intake.scan_mount_idle_s
+    look(desk, 200, Answer(value=Findings(is_local=False, busy=True)))
+    assert desk.due_s(200) == SETTINGS.intake.scan_mount_s
+
+
+def test_an_absent_root_is_looked_for_less_and_less_often(desk):
+    pauses = []
+    for now_s in range(1000, 8000, 1000):
+        look(desk, now_s, Answer(value=Findings(offline="no sentinel")))
+        pauses.append(desk.due_s(now_s))
+    assert pauses == [4, 8, 16, 16, 16, 16, 16]
+    look(desk, 9000)
+    assert desk.due_s(9000) == SETTINGS.intake.scan_idle_s
 
 
 @pytest.mark.parametrize(
@@ -213,7 +234,7 @@ def test_quiet_is_a_look_that_found_nothing_to_wait_for(desk):
     assert not desk.is_quiet, "nobody has looked yet"
     look(desk, 100, Answer(value=Findings(settling=True)))
     assert not desk.is_quiet
-    look(desk, 200, Answer(value=Findings(arrivals=(JOB,))))
+    look(desk, 200, Answer(value=Findings(arrivals=(Arrival(job=JOB),))))
     assert not desk.is_quiet
     look(desk, 300)
     assert desk.is_quiet
@@ -221,23 +242,12 @@ def test_quiet_is_a_look_that_found_nothing_to_wait_for(desk):
     assert not desk.is_quiet
 
 
-def test_the_status_is_written_now_and_then_and_when_it_is_wanted(desk):
-    told = []
-    for now_s in range(100, 200, 10):
-        look(desk, now_s)
-        told.append(desk._desk.asked[-1][1][1] is not None)
-    assert told == [True, False] * 5, f"every {STATUS_EVERY_S} s"
-    desk.refresh_status()
-    look(desk, 190.6)
-    assert desk._desk.asked[-1][1][1] is not None
-
-
 def test_a_dead_alarm_is_started_anew_now_and_then(desk):
     look(desk, 100)
     desk._alarm.alive = False
-    desk.tick(100 + ALARM_EVERY_S - 1, snapshot_of)
+    desk.tick(100 + ALARM_EVERY_S - 1)
     before = desk._alarm.starts
-    desk.tick(100 + ALARM_EVERY_S, snapshot_of)
+    desk.tick(100 + ALARM_EVERY_S)
     assert desk._alarm.starts == before + 1
 
 
@@ -255,7 +265,7 @@ def test_the_loop_never_touches_a_share_itself(root, monkeypatch):
 
     monkeypatch.setattr(module, "Resident", Child)
     monkeypatch.setattr(alarms, "is_local", is_local)
-    desk = FrontDesk(root, SETTINGS, None, lambda: None)
+    desk = FrontDesk(root, SETTINGS, root.path.parent, None, lambda: None)
     touched_by.clear()
     for now_s in (100, 100 + ALARM_EVERY_S, 100 + 2 * ALARM_EVERY_S):
         look(desk, now_s)
@@ -263,27 +273,35 @@ def test_the_loop_never_touches_a_share_itself(root, monkeypatch):
 
 
 def new_desk(root):
-    return Desk(root, SETTINGS.intake, Limits())
+    return Desk(root, SETTINGS.intake, SETTINGS.limits, RenderOptions(), root.path.parent)
 
 
-def test_a_desk_writes_the_status_that_it_is_given(root):
-    new_desk(root).look((), None)
-    assert not (root.status / "status.json").exists()
-    assert new_desk(root).look((), snapshot_of(root)).offline is None
-    assert json.loads((root.status / "status.json").read_text())["root"]["uuid"] == root.uuid
+def test_a_desk_looks_at_its_inbox(root):
+    assert new_desk(root).look(Word()).offline is None
+    assert new_desk(replace(root, uuid="another")).look(Word()).offline
 
 
-def test_a_desk_writes_nothing_where_the_root_is_another(root):
-    assert new_desk(replace(root, uuid="another")).look((), snapshot_of(root)).offline
-    assert not (root.status / "status.json").exists()
+def test_a_shared_input_is_probed_once(root, monkeypatch):
+    from heygemd.daemon import desk as desk_module
 
+    probed = []
 
-@pytest.mark.parametrize("spoil", ["removed", "a file"])
-def test_a_status_that_cannot_be_written_does_not_stop_the_intake(root, spoil):
-    root.status.rmdir()
-    if spoil == "a file":
-        root.status.write_text("")
-    assert new_desk(root).look((), snapshot_of(root)).offline is None
+    def probe_video(path, limits):
+        probed.append(path)
+        return "picture"
+
+    def probe_audio(path, limits):
+        probed.append(path)
+        return "sound"
+
+    monkeypatch.setattr(desk_module, "probe_video", probe_video)
+    monkeypatch.setattr(desk_module, "probe_audio", probe_audio)
+    monkeypatch.setattr(desk_module, "MediaInfo", lambda video, audio: (video, audio))
+    shared = root.shared / f"{'a' * 64}.mp4"
+    desk = new_desk(root)
+    for sound in ("a.wav", "b.wav"):
+        assert desk.probe(shared, root.processing / sound) == ("picture", "sound")
+    assert probed == [shared, root.processing / "a.wav", root.processing / "b.wav"]
 
 
 @pytest.mark.ffmpeg
@@ -298,16 +316,16 @@ def test_a_desk_probes_both_files(root, tmp_path):
 
 
 def test_with_a_real_child_a_root_that_moves_away_is_offline_until_it_is_back(root, tmp_path):
-    desk = FrontDesk(root, SETTINGS, open_nursery(LogChoice(level="error")), lambda: None)
+    desk = FrontDesk(root, SETTINGS, tmp_path, open_nursery(LogChoice(level="error")), lambda: None)
     now_s = time.monotonic()
 
     def looks(until):
         nonlocal now_s
         for _ in range(20):
             now_s += SETTINGS.intake.scan_idle_s
-            desk.tick(now_s, snapshot_of)
+            desk.tick(now_s)
             select.select(desk.filenos(), [], [], 20)
-            desk.tick(now_s, snapshot_of)
+            desk.tick(now_s)
             if until():
                 return
         raise AssertionError("never")

@@ -1,6 +1,7 @@
 """What comes in the way of a handover: bugs, a full disk, a root nobody serves, a job that fails on its way out."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -155,8 +156,8 @@ def daemon(store, root, errands, tmp_path):
     """A daemon whose loop does not run; its handover's errands are done at once."""
     settings = Settings(roots=(root.path,), outbox=OutboxSettings(on_clash="fail"))
     daemon = Daemon(
-        settings=settings, roots=(root,), state_dir=tmp_path, store=store, scheduler=IdleScheduler(),
-        nursery=open_nursery(LogChoice(level="error")),
+        settings=settings, roots=(root,), absent=(), state_dir=tmp_path, store=store, scheduler=IdleScheduler(),
+        nursery=open_nursery(LogChoice(level="error")), locks=ExitStack(),
     )  # fmt: skip
     yield daemon
     for desk in daemon.desks:
@@ -172,7 +173,7 @@ def put_away_all(daemon):
 def test_a_published_film_counts_as_done_and_its_work_is_discarded(daemon, running, film):
     daemon.handover.film_ready(film)
     put_away_all(daemon)
-    assert daemon.ended_counts == {JobState.DONE: 1, JobState.FAILED: 0}
+    assert daemon.ended_counts == {JobState.DONE: 1, JobState.FAILED: 0, JobState.CANCELLED: 0}
     assert daemon.scheduler.discarded == [running.id]
 
 
@@ -180,4 +181,4 @@ def test_a_job_that_fails_on_its_way_out_counts_as_failed(daemon, root, film):
     (root.outbox / "anna.mp4").write_bytes(b"somebody else's")
     daemon.handover.film_ready(film)
     put_away_all(daemon)
-    assert daemon.ended_counts == {JobState.DONE: 0, JobState.FAILED: 1}
+    assert daemon.ended_counts == {JobState.DONE: 0, JobState.FAILED: 1, JobState.CANCELLED: 0}

@@ -149,10 +149,12 @@ def test_an_engine_without_its_weights_is_a_fault_of_the_setup(workshop):
     assert "E402" in (workshop.folder / "daemon.log").read_text()
 
 
-def test_the_same_name_again_becomes_a_second_version(workshop, pair):
+def test_the_same_name_with_other_bytes_becomes_a_second_version(workshop, pair):
     drop(workshop, pair)
     assert workshop.run_until_idle() == 0
     drop(workshop, pair)
+    with (workshop.root.inbox / "hello.wav").open("ab") as sound:
+        sound.write(b"one more chunk")
     assert workshop.run_until_idle() == 0
     assert [film.name for film in workshop.films()] == ["hello.mp4", "hello.v2.mp4"]
 

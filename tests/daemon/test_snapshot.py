@@ -1,20 +1,39 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from heygemd.daemon.snapshot import SHOWN, take_snapshot
-from heygemd.intake.inbox import Findings, Waiting
+from heygemd.daemon.snapshot import GLANCE, NOTICE_S, RESULTS_READ, SHOWN, take_snapshot
+from heygemd.errors import ADVICE
+from heygemd.intake.findings import Findings, Misconfigured, Waiting
 from heygemd.intake.pairing import Why
+from heygemd.jobs import questions
+from heygemd.jobs.batch import Batch, BatchKind, Row, RowError
 from heygemd.jobs.ids import new_job_id
-from heygemd.jobs.job import InputFile, Job, RenderOptions
+from heygemd.jobs.job import AudioInfo, BatchRow, InputFile, Job, LengthPolicy, MediaInfo, RenderOptions, VideoInfo
 from heygemd.jobs.roots import Root
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
 from heygemd.outbox.status import RootState
 from heygemd.scheduler.outcome import JobProgress, Stage
 
+SHARE = Path("/share")
+MEDIA = MediaInfo(
+    video=VideoInfo(
+        demuxer="mov",
+        codec="h264",
+        stream=0,
+        fps=Fraction(25),
+        frame_count=1500,
+        width_px=64,
+        height_px=48,
+        duration_s=60.0,
+    ),
+    audio=AudioInfo(demuxer="wav", codec="pcm_s16le", stream=0, rate_hz=16000, channels=1, sample_count=320_000),
+)
+"""A picture of 60 s, a sound of 20 s."""
 NOON = datetime(2025, 1, 31, 12, 0, tzinfo=UTC)
 
 
@@ -22,7 +41,7 @@ NOON = datetime(2025, 1, 31, 12, 0, tzinfo=UTC)
 class Desk:
     """What a snapshot asks of a front desk."""
 
-    root: Root = field(default_factory=lambda: Root(Path("/share"), "mine"))
+    root: Root = field(default_factory=lambda: Root(SHARE, "mine"))
     findings: Findings | None = None
     offline: str | None = None
     paused: str | None = None
@@ -35,6 +54,13 @@ class Daemon:
     store: JobStore
     shown: tuple[JobProgress, ...] = ()
     held: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def batches(self):
+        return self
+
+    def of_root(self, uuid):
+        return tuple(opened.batch for opened in self.store.open_batches(uuid))
 
     @property
     def scheduler(self):
@@ -61,16 +87,19 @@ def daemon(tmp_path):
 def add(daemon):
     """A function that adds a job and takes it through states."""
 
-    def put(name, *states, at=NOON, root="mine", **how):
-        one = InputFile(name=name, path=Path("/nowhere"), size_bytes=1, sha256="aa")
-        job = Job(
+    def put(name, *states, at=NOON, root="mine", job=None, took_s=0, **how):
+        one = InputFile(name=name, path=Path("/nowhere/x"), size_bytes=1, sha256="aa")
+        new = Job(
             id=new_job_id(at), root=root, name=name, folder="sub", state=JobState.QUEUED, video=one, audio=one,
-            options=RenderOptions(), media=None, claim_dir=None, queued_at=at, not_before=at,
+            options=RenderOptions(), media=MEDIA, claim_dir=None, queued_at=at, not_before=at,
+            turn=at.timestamp(),
         )  # fmt: skip
-        daemon.store.add(job)
-        for state in states:
-            daemon.store.move(job.id, state, at=at + timedelta(seconds=5), **(how if state is states[-1] else {}))
-        return job
+        new = replace(new, **job or {})
+        daemon.store.add(new)
+        for number, state in enumerate(states):
+            when = at + timedelta(seconds=5 + number * took_s)
+            daemon.store.move(new.id, state, at=when, **(how if state is states[-1] else {}))
+        return new
 
     return put
 
@@ -101,6 +130,7 @@ def test_a_running_job_shows_its_progress(daemon, add):
     (running,) = take_snapshot(daemon, Desk()).running
     assert (running.job, running.stage, running.frames_done, running.frames_total) == (job.id, "render", 5, None)
     assert running.started_at == NOON + timedelta(seconds=5)
+    assert running.film_s == 20.0
 
 
 def test_a_job_that_waits_says_what_its_last_attempt_met(daemon, add):
@@ -166,3 +196,177 @@ def test_waiting_files_are_named_with_their_folder(daemon):
     snapshot = take_snapshot(daemon, Desk(findings=Findings(waiting=(waiting, top))))
     assert [file.path for file in snapshot.waiting] == ["sub/a.mp4, b.mp4", "a.mp4, b.mp4"]
     assert snapshot.waiting[0].reason == Why.AMBIGUOUS.value
+    assert snapshot.waiting[0].why == "AMBIGUOUS"
+
+
+@pytest.mark.parametrize(
+    ("why", "waited_s", "needs_you"),
+    [
+        (Why.AMBIGUOUS, 0, True), (Why.PARTNER, 0, True), (Why.REFUSED_NAME, 0, True), (Why.UNREADABLE, 0, True),
+        (Why.ARRIVING, 9999, False), (Why.CHECKING, 9999, False), (Why.DEFAULT, 9999, False),
+        (Why.RESERVED, 9999, False), (Why.HOLES, 1, False), (Why.HOLES, NOTICE_S + 1, True), (Why.JOB_FOLDER, 1, False),
+        (Why.JOB_FOLDER, NOTICE_S + 1, True), (Why.MEMBERS, NOTICE_S + 1, True), (Why.COMMIT, NOTICE_S + 1, True),
+    ],
+)  # fmt: skip
+def test_what_no_waiting_mends_needs_a_person(daemon, why, waited_s, needs_you):
+    since = datetime.now(UTC) - timedelta(seconds=waited_s)
+    waiting = Waiting(folder="", names=("a",), why=why, since=since)
+    (file,) = take_snapshot(daemon, Desk(findings=Findings(waiting=(waiting,)))).waiting
+    assert file.needs_you is needs_you
+
+
+def test_every_reason_to_wait_is_sorted(daemon):
+    for why in Why:
+        waiting = Waiting(folder="", names=("a",), why=why, since=NOON)
+        (file,) = take_snapshot(daemon, Desk(findings=Findings(waiting=(waiting,)))).waiting
+        assert file.needs_you is (why not in {Why.ARRIVING, Why.CHECKING, Why.DEFAULT, Why.RESERVED})
+
+
+def test_wrong_settings_of_folders_are_told(daemon):
+    wrong = (Misconfigured(folder="", message="line 1"), Misconfigured(folder="a/b", message="line 2"))
+    problems = take_snapshot(daemon, Desk(findings=Findings(misconfigured=wrong))).problems
+    assert [(problem.path, problem.message) for problem in problems] == [
+        (".heygemd.toml", "line 1"), ("a/b/.heygemd.toml", "line 2"),
+    ]  # fmt: skip
+
+
+def test_more_files_wait_than_are_listed(daemon):
+    waiting = tuple(Waiting(folder="", names=(str(n),), why=Why.ARRIVING, since=NOON) for n in range(SHOWN + 1))
+    snapshot = take_snapshot(daemon, Desk(findings=Findings(waiting=waiting, waiting_count=7000)))
+    assert (len(snapshot.waiting), snapshot.waiting_count) == (SHOWN, 7000)
+
+
+def test_a_result_tells_where_film_and_sheet_lie(daemon, add):
+    job = add("anna", JobState.RUNNING, job={"folder": "客户/a:b"})
+    daemon.store.set_published_name(job.id, "anna.v2.mp4")
+    daemon.store.move(job.id, JobState.DONE, at=NOON)
+    (result,) = take_snapshot(daemon, Desk()).results
+    assert (result.film, result.sheet) == ("outbox/客户/a%3Ab/anna.v2.mp4", "outbox/客户/a%3Ab/anna.v2.jpg")
+    assert (result.film_s, result.reason_file) == (20.0, None)
+
+
+def test_a_film_that_keeps_its_picture_is_as_long_as_that(daemon, add):
+    add("anna", job={"options": RenderOptions(length=LengthPolicy.KEEP_VIDEO)})
+    add("unknown", job={"media": None})
+    lengths = {job.name: job.film_s for job in take_snapshot(daemon, Desk()).queue}
+    assert lengths == {"anna": 60.0, "unknown": None}
+
+
+CLAIM = SHARE / "processing" / "old name__claim123"
+BATCH = "20250131T120000000-batchid823"
+IN_CLAIM = InputFile(name="a.wav", path=CLAIM / "a.wav", size_bytes=1, sha256="aa")
+IN_BATCH = replace(IN_CLAIM, path=SHARE / "processing" / "speeches__batchid8" / "a.wav")
+
+
+@pytest.mark.parametrize(
+    ("changes", "folder"),
+    [
+        ({"claim_dir": CLAIM}, "old name__claim123"),
+        ({"video": None, "audio": IN_CLAIM}, "old name__claim123"),
+        ({"row": BatchRow(batch=BATCH, number=1), "audio": IN_CLAIM}, "old name__claim123"),
+        ({"row": BatchRow(batch=BATCH, number=1), "audio": IN_BATCH}, "a%3Ab__{id8}"),
+        ({}, "a%3Ab__{id8}"),
+    ],
+    ids=["claimed", "put away", "row that was put back", "row", "shared inputs"],
+)
+def test_a_failure_tells_where_its_reason_lies(daemon, add, changes, folder):
+    job = add("a:b", JobState.RUNNING, JobState.FAILED, job=changes, error_code="E131", error_message="no face")
+    (result,) = take_snapshot(daemon, Desk()).results
+    assert result.reason_file == f"failed/{folder.format(id8=job.id8)}/REASON.txt"
+    assert result.error_message == "no face"
+
+
+def test_every_code_that_is_named_is_explained(daemon, add):
+    add("a", JobState.FAILED, error_code="E131")
+    add("b", JobState.RUNNING, JobState.QUEUED, error_code="E302", error_message="lost")
+    add("c", JobState.FAILED, error_code="E999")
+    snapshot = take_snapshot(daemon, Desk(paused="E202 full"))
+    assert snapshot.root.code == "E202"
+    assert snapshot.advice == {code: ADVICE[code] for code in ("E131", "E202", "E302")}
+
+
+def test_failures_do_not_push_out_the_films(daemon, add):
+    add("film", JobState.RUNNING, JobState.DONE)
+    for number in range(SHOWN + 3):
+        add(str(number), JobState.FAILED, error_code="E131")
+    assert RESULTS_READ > SHOWN + 3
+    results = take_snapshot(daemon, Desk()).results
+    assert (len(results), results[-1].name) == (SHOWN + 1, "film")
+
+
+def test_a_manifest_tells_how_far_it_is(daemon, add):
+    rows = (*(Row(number=number) for number in (1, 2, 3, 4)), Row(number=5, error=RowError(code="E124", message="?")))
+    for hour, kind, name in ((0, BatchKind.MANIFEST, "lines?"), (1, BatchKind.FOLDER, "speeches")):
+        batch = Batch(
+            id=new_job_id(NOON + timedelta(hours=hour)),
+            root="mine",
+            kind=kind,
+            name=name,
+            folder="a",
+            claim_dir=CLAIM,
+            accepted_at=NOON,
+            rows=rows,
+        )
+        daemon.store.add_batch(batch)
+        add("1", JobState.RUNNING, JobState.DONE, job={"row": BatchRow(batch=batch.id, number=1)})
+        add("2", JobState.FAILED, job={"row": BatchRow(batch=batch.id, number=2)}, error_code="E131")
+        add("3", JobState.CANCELLED, job={"row": BatchRow(batch=batch.id, number=3)})
+    snapshot = take_snapshot(daemon, Desk())
+    assert [(one.name, one.rows, one.done, one.failed) for one in snapshot.batches] == [
+        ("lines?", 5, 1, 3), ("speeches", 5, 1, 3),
+    ]  # fmt: skip
+    assert [one.report for one in snapshot.batches] == ["status/manifests/a/lines%3F.report.csv", None]
+    assert snapshot.batch_count == 2
+
+
+def working(job, **changes):
+    about = {"stage": Stage.RENDER, "frames_done": 5, "frames_total": 500, "fps": 50.0, "eta_s": 30.0, "device": "cpu"}
+    return JobProgress(job_id=job.id, **about | changes)
+
+
+def test_waiting_jobs_are_told_when_they_start(daemon, add):
+    now = datetime.now(UTC)
+    daemon.shown = (working(add("now", JobState.RUNNING)),)
+    add("first", at=NOON + timedelta(seconds=1))
+    add("theirs", at=NOON + timedelta(seconds=2), root="another")
+    add("second", at=NOON + timedelta(seconds=3))
+    snapshot = take_snapshot(daemon, Desk())
+    assert [(job.name, job.position) for job in snapshot.queue] == [("first", 1), ("second", 3)]
+    waits_s = [(job.starts_at - now).total_seconds() for job in snapshot.queue]
+    assert waits_s == pytest.approx([30, 50], abs=2)  # 20 s of film at twice the speed it plays: 10 s each
+    assert (snapshot.running[0].ready_at - now).total_seconds() == pytest.approx(30, abs=2)
+    assert (snapshot.queue_ends_at - now).total_seconds() == pytest.approx(60, abs=2)
+
+
+def test_finished_films_tell_the_pace_better_than_the_work_in_hand(daemon, add):
+    now = datetime.now(UTC)
+    daemon.shown = (working(add("now", JobState.RUNNING)),)
+    add("done", JobState.RUNNING, JobState.DONE, took_s=80)
+    add("copied", JobState.RUNNING, JobState.DONE, took_s=1, job={"duplicate_of": "another"})
+    for number in (1, 2):
+        add(str(number), at=NOON + timedelta(seconds=number))
+    waits_s = [(job.starts_at - now).total_seconds() for job in take_snapshot(daemon, Desk()).queue]
+    assert waits_s == pytest.approx([30, 110], abs=2)
+
+
+def test_nothing_is_promised_while_nothing_runs(daemon, add):
+    add("waiting")
+    snapshot = take_snapshot(daemon, Desk())
+    assert (snapshot.queue[0].starts_at, snapshot.queue_ends_at) == (None, None)
+
+
+def test_the_end_of_a_long_queue_is_not_promised(daemon, add):
+    daemon.shown = (working(add("now", JobState.RUNNING)),)
+    for number in range(GLANCE):
+        add(str(number))
+    assert take_snapshot(daemon, Desk()).queue_ends_at is None
+
+
+def test_a_long_queue_is_not_read_to_its_end(daemon, add, monkeypatch):
+    for number in range(SHOWN + GLANCE + 100):
+        add(str(number))
+    read = []
+    make = questions.job_of
+    monkeypatch.setattr(questions, "job_of", lambda row: read.append(row) or make(row))
+    assert take_snapshot(daemon, Desk()).counts[JobState.QUEUED] == SHOWN + GLANCE + 100
+    assert len(read) <= SHOWN + GLANCE

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from heygemd.intake import watch
 from heygemd.intake.disk import Disk
+from heygemd.intake.findings import Closing, KnownRows, Word
 from heygemd.intake.inbox import Findings, Inbox
 from heygemd.intake.roots import init_root
-from heygemd.jobs.job import AudioInfo, Job, MediaInfo, VideoInfo
+from heygemd.intake.settle import Writer
+from heygemd.jobs.batch import Batch
+from heygemd.jobs.job import AudioInfo, Job, MediaInfo, RenderOptions, VideoInfo
 from heygemd.jobs.roots import Root
 from heygemd.settings import IntakeSettings
 
@@ -35,25 +39,52 @@ class Rig:
     probe: object = good_probe
     media: MediaInfo = MEDIA
     disk: Disk | None = None
+    settings: IntakeSettings = field(default_factory=lambda: IntakeSettings(reserve_mib=0))
     stored: dict[str, Job] = field(default_factory=dict)
+    retried: dict[str, str] = field(default_factory=dict)
+    batches: dict[str, Batch] = field(default_factory=dict)
+    word: Word = field(default_factory=Word)
     inbox: Inbox | None = None
 
     def wall(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now_s)
 
     def restart(self, disk: Disk | None = None) -> None:
-        self.inbox = Inbox(self.root, IntakeSettings(), self.probe, lambda: self.now_s, self.wall, disk=disk)
+        self.inbox = Inbox(
+            self.root,
+            self.settings,
+            options=RenderOptions(),
+            probe=self.probe,
+            clock=lambda: self.now_s,
+            wall=self.wall,
+            disk=disk,
+        )
 
     def look(self, after_s: float = 2.0) -> Findings:
         if self.inbox is None:
             self.restart(self.disk)
         self.now_s += after_s
-        return self.inbox.look()
+        word, self.word = self.word, Word()
+        return self.inbox.look(word)
 
     def store(self, findings: Findings) -> None:
-        for job in findings.arrivals:
-            self.stored.setdefault(job.id, job)
-        self.inbox.acknowledge([job.id for job in findings.arrivals])
+        """Do what the daemon does with findings; the inbox hears of it at the next look."""
+        for arrival in findings.arrivals:
+            self.stored.setdefault(arrival.job.id, arrival.job)
+            if arrival.retry_of:
+                self.retried[arrival.job.id] = arrival.retry_of
+        known = []
+        for batch in findings.batches:
+            self.batches.setdefault(batch.id, batch)
+            known.append(KnownRows(batch=batch.id, rows=self.rows_of(batch.id)))
+        self.word = Word(stored=tuple(arrival.job.id for arrival in findings.arrivals), batches=tuple(known))
+
+    def rows_of(self, batch_id: str) -> frozenset[int]:
+        return frozenset(job.row.number for job in self.stored.values() if job.row and job.row.batch == batch_id)
+
+    def close(self, batch_id: str) -> Findings:
+        self.word = Word(closing=(Closing(batch=batch_id, day="2026-01-01"),))
+        return self.look()
 
     def run(self, looks: int = 8) -> Findings:
         for _ in range(looks):
@@ -91,3 +122,9 @@ def rig(tmp_path):
 @pytest.fixture
 def make_rig():
     return lambda folder: Rig(init_root(folder / "root"))
+
+
+@pytest.fixture
+def unsure(monkeypatch):
+    """Nobody can tell whether there is a writer, as on a mount."""
+    monkeypatch.setattr(watch, "find_writer", lambda *_, **__: Writer.UNKNOWN)

@@ -1,13 +1,18 @@
+import logging
+import os
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from heygemd.intake import alarm as alarm_module
 from heygemd.intake.alarm import Alarm
 from heygemd.intake.filesystems import is_local
 from heygemd.intake.scan import scan
+from heygemd.intake.settle import SettleRule
+from heygemd.intake.watch import Watch
 
 PATIENCE_S = 10.0
 
@@ -77,4 +82,106 @@ def test_on_a_mount_and_without_a_folder_nothing_is_watched(tmp_path, monkeypatc
     alarm = Alarm(Path(tmp_path), woken.set)
     alarm.start()
     assert not alarm.is_alive()
+    alarm.stop()
+
+
+def emitter_of(alarm: Alarm) -> threading.Thread:
+    (emitter,) = alarm._observer.emitters
+    return emitter
+
+
+def test_a_dead_emitter_is_noticed_and_start_rebuilds_it(alarm, inbox, woken):
+    assert not alarm.needs_rebuild()
+    emitter_of(alarm).stop()
+    emitter_of(alarm).join(PATIENCE_S)
+    assert alarm.needs_rebuild()
+    (inbox / "unseen.mp4").touch()
+    assert not woken.wait(0.3)
+    alarm.start()
+    assert not alarm.needs_rebuild()
+    (inbox / "a.mp4").touch()
+    assert woken.wait(PATIENCE_S)
+
+
+def test_every_thread_behind_it_counts(alarm):
+    """Some versions of watchdog read the kernel's queue in a thread that is no emitter."""
+    assert emitter_of(alarm) in alarm._threads
+    assert alarm._observer in alarm._threads
+    readers = [thread for thread in alarm._threads if thread not in (emitter_of(alarm), alarm._observer)]
+    if not readers:
+        pytest.skip("this version of watchdog reads in its emitter")
+    readers[0].stop()
+    readers[0].join(PATIENCE_S)
+    assert emitter_of(alarm).is_alive()
+    assert alarm.needs_rebuild()
+    alarm.start()
+    assert alarm.is_alive()
+
+
+def test_a_recreated_inbox_needs_a_rebuild_and_what_was_born_meanwhile_is_found_by_the_scan(alarm, inbox, woken):
+    """The file that nobody has seen: born between the death of one watcher and the birth of the next."""
+    rule = SettleRule(settle_s=3.0, settle_unsure_s=20.0, settle_scans=3)
+    watch = Watch(inbox, lambda _: rule)
+    shutil.rmtree(inbox)
+    inbox.mkdir()
+    assert alarm.needs_rebuild()
+    woken.clear()
+    (inbox / "born.wav").write_bytes(b"x")
+    alarm.start()
+    assert not woken.wait(0.3)
+    watch.note(scan(inbox, inbox.stat().st_dev), 0.0, lambda: False)
+    assert set(watch.files) == {("", "born.wav")}
+
+
+def test_an_overflow_of_the_kernels_queue_wakes(alarm, inbox, woken):
+    """Holds the reader back until the queue is full; what follows is lost, and must wake all the same."""
+    reader = getattr(alarm._observer, "_inotify_fd", None)
+    if reader is None:
+        pytest.skip("this version of watchdog has another reader")
+    names = [inbox / "a.mp4", inbox / "b.mp4"]
+    for name in names:
+        name.touch()
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 70_000:
+        pytest.skip("the queue is too long to fill in a test")
+    with capture_logs() as logs:
+        with reader._lock:
+            for step in range(limit + 8000):
+                os.utime(names[step % 2])
+        woken.clear()
+        assert woken.wait(PATIENCE_S)
+        for _ in range(200):
+            if any(entry["event"] == "intake.alarm_complained" for entry in logs):
+                break
+            threading.Event().wait(0.05)
+    assert any("overflow" in entry.get("reason", "") for entry in logs)
+
+
+def test_what_watchdog_only_complains_about_wakes(alarm, woken):
+    woken.clear()
+    logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed")
+    assert woken.is_set()
+
+
+def test_a_stopped_alarm_needs_no_rebuild_and_hears_no_complaints(alarm, woken):
+    alarm.stop()
+    assert not alarm.needs_rebuild()
+    woken.clear()
+    logging.getLogger("watchdog").warning("late")
+    assert not woken.is_set()
+
+
+def test_a_kernel_that_refuses_is_one_warning_and_tried_again(inbox, woken, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "inotify watch limit reached")
+
+    alarm = Alarm(inbox, woken.set)
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(alarm_module, "Observer", refuse)
+        alarm.start()
+        alarm.start()
+    assert [entry["event"] for entry in logs] == ["intake.alarm_failed"]
+    assert alarm.needs_rebuild()
+    alarm.start()
+    assert not alarm.needs_rebuild()
     alarm.stop()

@@ -11,6 +11,7 @@ import pytest
 
 from heygemd.errors import ResourceError, SetupError
 from heygemd.intake.disk import FullDisk
+from heygemd.intake.findings import Word
 from heygemd.intake.pairing import Why
 from heygemd.intake.roots import init_root
 
@@ -233,8 +234,8 @@ def test_share_that_goes_with_an_open_claim_resumes_it(rig):
     while not rig.records():
         rig.look()
     away = rig.root.path.rename(rig.root.path.with_name("away"))
+    rig.word = Word(stored=("20260304T120506789-aaaaaaaaaa",))
     assert rig.look().offline
-    rig.inbox.acknowledge(["20260304T120506789-aaaaaaaaaa"])
     away.rename(rig.root.path)
     rig.run()
     assert len(rig.stored) == 1

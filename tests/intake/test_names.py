@@ -26,6 +26,36 @@ def test_names_of_people_are_not_ignored(name):
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["job.toml", "error.json", "REASON.txt", "CONFIG-ERROR.txt", "CANCEL", "a.ready", "a.mp4.ready", "STATUS.txt"],
+)
+def test_files_of_our_own_are_never_media_and_not_ignored(name):
+    assert names.kind_of(name) is None
+    assert not names.is_ignored(name)
+    assert not names.is_manifest(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["b.heygem.json", "B.HEYGEM.CSV", "你好.heygem.yaml", "x.heygem.yml", "x.y.heygem.jsonl"]
+)
+def test_manifests_are_known_by_their_name(name):
+    assert names.is_manifest(name)
+    assert names.kind_of(name) is None
+    assert not names.is_ignored(name)
+
+
+@pytest.mark.parametrize("name", ["heygem.json", "a.json", "a.heygem.txt", "a.heygem.json.part", "aheygem.json"])
+def test_other_texts_are_no_manifests(name):
+    assert not names.is_manifest(name)
+
+
+@pytest.mark.parametrize("name", [" .heygem.json", " .mp4", "\u3000. .wav"])
+def test_a_name_of_blanks_alone_is_blank(name):
+    assert names.is_blank(name)
+    assert not names.is_blank(f"a{name}")
+
+
+@pytest.mark.parametrize(
     "name", ["a\n.mp4", "\x1b[31m.wav", "a\x00", "a\u2028.wav", b"\xc4\xe3.mp4".decode("utf-8", "surrogateescape")]
 )
 def test_names_that_break_a_line_or_are_not_utf8_are_refused(name):
@@ -72,6 +102,14 @@ def test_partners_have_one_key(one, other):
 )
 def test_different_names_have_different_keys(one, other):
     assert names.key_of(one) != names.key_of(other)
+
+
+@given(st.text(max_size=8))
+def test_the_short_way_for_ascii_gives_the_same_key(stem):
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", stem).casefold())
+    while folded and (folded[-1] == "." or folded[-1].isspace()):
+        folded = folded[:-1]
+    assert names.key_of(f"{stem}.mp4") == folded
 
 
 @given(st.text(st.sampled_from("a. \u3000\u00a0é"), max_size=6))

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from heygemd.errors import ResourceError, SetupError
-from heygemd.intake.roots import check_online, init_root, open_root, open_roots
+from heygemd.intake.roots import check_online, init_root, open_present, open_root, open_roots
 
 
 def test_init_makes_every_folder_and_is_repeatable(tmp_path):
@@ -109,3 +109,30 @@ def test_an_inbox_on_another_file_system_is_offline(tmp_path):
     root.inbox.symlink_to("/dev/shm")
     with pytest.raises(ResourceError, match="not a folder"):
         check_online(root)
+
+
+@pytest.mark.parametrize("name", ["outbox", "done", "failed", "processing", "status"])
+def test_a_folder_of_ours_that_leads_into_the_inbox_is_refused(tmp_path, name):
+    root = init_root(tmp_path / "root")
+    (root.inbox / "deep").mkdir()
+    folder = root.path / name
+    folder.rmdir()
+    folder.symlink_to(root.inbox / "deep")
+    with pytest.raises(SetupError, match="leads into the inbox"):
+        open_root(root.path)
+
+
+def test_roots_that_are_not_there_may_come_later(tmp_path):
+    here = init_root(tmp_path / "here")
+    (tmp_path / "mountpoint").mkdir()
+    present, absent = open_present([here.path, tmp_path / "mountpoint", tmp_path / "gone"])
+    assert present == (here,)
+    assert absent == (tmp_path / "mountpoint", tmp_path / "gone")
+    assert list((tmp_path / "mountpoint").iterdir()) == []
+
+
+def test_roots_that_are_there_must_be_good(tmp_path):
+    outer = init_root(tmp_path / "outer")
+    init_root(outer.inbox / "inner")
+    with pytest.raises(SetupError, match="inside one another"):
+        open_present([outer.path, outer.inbox / "inner"])

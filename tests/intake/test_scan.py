@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from heygemd.intake import scan as scan_module
+from heygemd.intake.filesystems import handle_of
 from heygemd.intake.scan import MAX_DEPTH, scan
 
 
@@ -66,3 +68,96 @@ def test_depth_is_bounded(inbox):
 def test_missing_inbox_is_an_error(inbox):
     with pytest.raises(FileNotFoundError):
         scan(inbox / "none", 0)
+
+
+def test_what_speaks_about_media_is_sorted_by_what_it_is(inbox):
+    (inbox / "s.job").mkdir()
+    for name in (
+        "b.heygem.json", "B.HEYGEM.CSV", ".heygemd.toml", "s.job/.heygemd.toml", "a.mp4.ready", "A.READY", "job.toml",
+        "s.job/job.toml", "CONFIG-ERROR.txt", "s.job/error.json", "REASON.txt", "CANCEL", "notes.json",
+    ):  # fmt: skip
+        (inbox / name).write_bytes(b"x")
+    found = look(inbox)
+    assert not found.files
+    assert set(found.manifests) == {("", "b.heygem.json"), ("", "B.HEYGEM.CSV")}
+    assert set(found.configs) == {"", "s.job"}
+    assert set(found.markers) == {("", "a.mp4.ready"), ("", "A.READY")}
+    assert set(found.extras) == {("", "job.toml"), ("s.job", "job.toml"), ("", "CONFIG-ERROR.txt")}
+    assert found.tickets == {"s.job"}
+    assert found.folders == {"", "s.job"}
+    assert not found.hidden
+    assert found.configs[""].st_size == 1
+
+
+def test_nothing_but_regular_files_speaks_about_media(tmp_path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (tmp_path / "real").write_bytes(b"x")
+    names = ["b.heygem.json", ".heygemd.toml", "a.ready", "job.toml", "error.json", ".a.part"]
+    for name in names:
+        (inbox / name).symlink_to(tmp_path / "real")
+        (inbox / f"x{name}").mkdir()
+    (inbox / "folder").mkdir()
+    for name in names:
+        os.mkfifo(inbox / "folder" / name)
+    found = look(inbox)
+    assert not (found.files or found.manifests or found.configs or found.markers or found.extras or found.refused)
+    assert not (found.tickets or found.hidden)
+
+
+def test_copies_under_way_are_known_by_their_inode(inbox):
+    (inbox / "s").mkdir()
+    for name in (".a.mp4.x7", "s/b.wav.part", "~c.tmp"):
+        (inbox / name).write_bytes(b"x")
+    found = look(inbox)
+    assert not found.files
+    assert found.hidden == {(inbox / name).stat().st_ino for name in (".a.mp4.x7", "s/b.wav.part", "~c.tmp")}
+    if (handle := handle_of(str(inbox / "s" / "b.wav.part"))) is not None:
+        assert found.handles[(inbox / "s" / "b.wav.part").stat().st_ino] == handle
+
+
+def test_a_manifest_without_a_name_of_its_own_is_refused(inbox):
+    (inbox / " .heygem.json").touch()
+    assert look(inbox).refused == [("", " .heygem.json")]
+
+
+def test_a_folder_that_turns_into_a_link_is_not_followed(tmp_path, monkeypatch):
+    """Between reading the name of a folder and entering it, somebody exchanges it for a way out."""
+    inbox, private = tmp_path / "inbox", tmp_path / "private"
+    (inbox / "s").mkdir(parents=True)
+    private.mkdir()
+    (private / "secret.mp4").touch()
+    enter = scan_module._enter
+
+    def exchange_first(*args):
+        (inbox / "s").rmdir()
+        (inbox / "s").symlink_to(private)
+        enter(*args)
+
+    monkeypatch.setattr(scan_module, "_enter", exchange_first)
+    found = look(inbox)
+    assert (found.files, found.folders) == ({}, {""})
+
+
+def test_a_folder_that_may_not_be_entered_is_named_and_the_others_are_looked_at(inbox, monkeypatch):
+    for name in ("s", "t"):
+        (inbox / name).mkdir()
+        (inbox / name / "a.mp4").touch()
+    open_ = os.open
+
+    def refuse(path, *args, **kwargs):
+        if path == "s":
+            raise PermissionError(13, "no", path)
+        return open_(path, *args, **kwargs)
+
+    monkeypatch.setattr(scan_module.os, "open", refuse)
+    found = look(inbox)
+    assert found.unreadable == [("", "s")]
+    assert set(found.files) == {("t", "a.mp4")}
+
+
+def test_a_scan_leaves_no_descriptor_open(inbox):
+    inbox.joinpath(*["d"] * 20).mkdir(parents=True)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    look(inbox)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,17 +1,26 @@
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heygemd.intake.settle import (
     MAX_WAIT_S,
+    Commit,
+    Content,
+    Hindrance,
+    Holes,
     SettleRule,
     Settling,
     Sighting,
     Writer,
     broken,
+    evidence_of,
+    find_hindrance,
+    find_outer_hindrance,
     follow,
     is_settled,
+    pass_over,
     wait_s,
 )  # fmt: skip
 
@@ -119,3 +128,91 @@ def test_settled_means_equal_and_unwritten_for_as_long_as_promised(steps):
             assert len({sight.face for sight in looks[-3:]}) == 1
             if looks[-1].writer is Writer.UNKNOWN:
                 assert at_s - settling.since_s >= RULE.settle_unsure_s
+
+
+WHOLE = Content(holes=Holes.NONE, structure="structure mp4", is_incomplete=False)
+CUT = Content(holes=Holes.NONE, structure="structure incomplete: no moov box", is_incomplete=True)
+HOLED = Content(holes=Holes.SOME, structure="structure unchecked", is_incomplete=False)
+QUIET = look(FIRST, later(2), later(4))
+
+
+def stands_before(settling, content=WHOLE, *, rule=RULE, commit=None, is_vouched=False):
+    return find_hindrance(settling, rule, commit=commit, is_vouched=is_vouched, content=content)
+
+
+def test_each_rung_is_named():
+    assert stands_before(look(*(later(step, size_bytes=0) for step in (0, 2, 4)))) is Hindrance.EMPTY
+    assert stands_before(look(later(0, writer=Writer.BUSY))) is Hindrance.WRITER
+    assert stands_before(look(FIRST, later(2))) is Hindrance.QUIET
+    assert stands_before(QUIET, None) is Hindrance.QUIET
+    assert stands_before(QUIET, CUT) is Hindrance.INCOMPLETE
+    assert stands_before(QUIET, HOLED) is Hindrance.HOLES
+    assert stands_before(QUIET) is None
+
+
+@pytest.mark.parametrize("content", [CUT, HOLED])
+def test_what_seems_cut_counts_after_the_grace_without_change(content):
+    assert stands_before(look(FIRST, later(300), later(599)), content) is not None
+    assert stands_before(look(FIRST, later(300), later(600)), content) is None
+
+
+def test_a_change_starts_the_grace_again():
+    settling = look(FIRST, later(300), later(599), later(601, size_bytes=11), later(605, size_bytes=11))
+    for seconds in (610, 1200):
+        settling = follow(settling, later(seconds, size_bytes=11))
+        assert stands_before(settling, CUT) is Hindrance.INCOMPLETE
+    assert stands_before(follow(settling, later(1202, size_bytes=11)), CUT) is None
+
+
+def test_a_committed_file_skips_the_quiet_and_nothing_else():
+    first = look(FIRST)
+    assert stands_before(first, commit=Commit.RENAME, is_vouched=True) is None
+    assert stands_before(first, HOLED, commit=Commit.RENAME, is_vouched=True) is None
+    assert stands_before(first, CUT, commit=Commit.RENAME, is_vouched=True) is Hindrance.INCOMPLETE
+    busy = look(later(0, writer=Writer.BUSY))
+    assert stands_before(busy, commit=Commit.RENAME, is_vouched=True) is Hindrance.WRITER
+    empty = look(later(0, size_bytes=0))
+    assert stands_before(empty, commit=Commit.RENAME, is_vouched=True) is Hindrance.EMPTY
+    assert stands_before(pass_over(None, FIRST), commit=Commit.RENAME, is_vouched=True) is Hindrance.QUIET
+
+
+def test_where_commits_are_required_nothing_else_is_accepted():
+    rule = replace(RULE, require_commit=True)
+    assert stands_before(look(FIRST, later(5000), later(9000)), rule=rule) is Hindrance.COMMIT
+    assert stands_before(QUIET, rule=rule, commit=Commit.MARKER) is None
+
+
+def test_passing_over_a_file_keeps_its_pause_and_forgets_a_broken_one():
+    settling = look(FIRST, later(2))
+    assert pass_over(settling, later(3)) is settling
+    changed = pass_over(settling, later(3, size_bytes=99))
+    assert (changed.looks, changed.patience, changed.is_sure) == (0, 2, False)
+    assert follow(changed, later(4, size_bytes=99)).looks == 1
+
+
+def test_evidence_says_which_rungs_were_reached():
+    assert evidence_of(QUIET, None, WHOLE) == (
+        "name", "no writer", "quiet 4.0 s in 3 looks", "no holes", "structure mp4",
+    )  # fmt: skip
+    unsure = look(later(0, writer=Writer.UNKNOWN))
+    assert evidence_of(unsure, Commit.RENAME, HOLED) == (
+        "name", "writer unknown", "committed by rename", "holes", "structure unchecked",
+    )  # fmt: skip
+
+
+@given(SIGHTS, st.sampled_from([WHOLE, CUT, HOLED, None]), st.booleans(), st.sampled_from([None, *Commit]))
+def test_whoever_gets_to_the_top_has_passed_every_rung(steps, content, is_vouched, commit):
+    at_s, settling, rule = 0.0, None, replace(RULE, grace_s=30.0, require_commit=True)
+    for pause_s, size, writer in steps:
+        at_s += pause_s
+        settling = follow(settling, replace(FIRST, at_s=at_s, size_bytes=size, writer=writer))
+        found = find_hindrance(settling, rule, commit=commit, is_vouched=is_vouched, content=content)
+        outer = find_outer_hindrance(settling, rule, commit=commit, is_vouched=is_vouched)
+        assert found is (outer or found)
+        if found is None:
+            assert content is not None
+            assert commit is not None
+            assert size > 0
+            assert writer is not Writer.BUSY
+            assert is_vouched or is_settled(settling, rule)
+            assert content is WHOLE or at_s - settling.since_s >= 30 or (content is HOLED and is_vouched)

@@ -1,15 +1,18 @@
+import errno
+import mmap
 import os
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from heygemd.intake import writers
 from heygemd.intake.filesystems import is_local
 from heygemd.intake.settle import Writer
-from heygemd.intake.writers import find_writer
+from heygemd.intake.writers import find_writer, may_lease_any
 
 HOLD = "import sys; f = open(sys.argv[1], 'ab'); print('open', flush=True); sys.stdin.read()"
 
@@ -94,7 +97,46 @@ def test_symlink_and_missing_file_are_errors_and_a_fifo_does_not_block(tmp_path)
     assert find_writer(tmp_path / "pipe.mp4", is_local=True) is Writer.UNKNOWN
 
 
-def test_proc_is_no_local_disk_and_a_missing_path_is_an_error(tmp_path):
-    assert not is_local(type(tmp_path)("/proc"))
-    with pytest.raises(FileNotFoundError):
-        is_local(tmp_path / "none")
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.ETXTBSY, errno.EAGAIN])
+def test_on_a_mount_busy_on_open_means_busy(file, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(writers.os, "open", refuse)
+    assert find_writer(file, is_local=False) is Writer.BUSY
+
+
+def test_a_file_that_may_not_be_leased_is_unknown_and_not_free(file, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(writers.fcntl, "fcntl", refuse)
+    assert find_writer(file, is_local=True) is Writer.UNKNOWN
+
+
+def test_a_writable_mapping_is_a_writer_although_nothing_is_open(file):
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0):
+        opened.close()
+        assert find_writer(file, is_local=True) is Writer.BUSY
+    assert find_writer(file, is_local=True) is Writer.FREE
+
+
+def test_the_probe_leaves_no_lease_behind(file):
+    """A writer that comes a moment later opens at once: nobody breaks a lease that is gone."""
+    assert find_writer(file, is_local=True) is Writer.FREE
+    number = os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+    os.close(number)
+
+
+def test_root_may_ask_about_any_file():
+    effective = next(
+        line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:")
+    )
+    assert may_lease_any() is bool(int(effective, 16) & 1 << 28)
+
+
+@pytest.mark.parametrize(("effective", "may"), [("0000000010000000", True), ("00000000efffffff", False)])
+def test_the_capability_is_read_from_what_is_in_force(monkeypatch, effective, may):
+    text = f"Name:\tpython\nCapPrm:\tffffffffffffffff\nCapEff:\t{effective}\n"
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding: text)
+    assert may_lease_any() is may

@@ -26,8 +26,15 @@ def test_time_without_zone_and_too_little_noise_are_refused():
         new_job_id(NOON, b"123456")
 
 
-def test_ids_do_not_repeat():
-    assert len({new_job_id(NOON) for _ in range(1000)}) == 1000
+def test_ten_thousand_ids_of_one_second_are_all_different():
+    second = NOON.replace(microsecond=0)
+    ids = [new_job_id(second + timedelta(microseconds=100 * number)) for number in range(10_000)]
+    assert len(set(ids)) == 10_000
+    assert {made[:15] for made in ids} == {"20260304T120506"}
+
+
+def test_ten_thousand_ids_of_one_instant_are_all_different():
+    assert len({new_job_id(NOON) for _ in range(10_000)}) == 10_000
 
 
 MOMENTS = st.integers(0, 4 * 10**9).map(lambda s: datetime.fromtimestamp(s + 0.0015, UTC))

@@ -1,10 +1,5 @@
-import json
-import os
-import sqlite3
-import tempfile
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from fractions import Fraction
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,48 +7,36 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heygemd.errors import ResourceError, SetupError, WrongStateError
-from heygemd.jobs import store as store_module
-from heygemd.jobs.job import AudioInfo, EngineName, InputFile, Job, MediaInfo, RenderOptions, VideoInfo
+from heygemd.errors import WrongStateError
+from heygemd.jobs.job import BatchRow, InputFile, Lane, RenderOptions
 from heygemd.jobs.states import JobState, may_follow
 from heygemd.jobs.store import JobStore
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CLAIM = Path("/root-of-people/processing/你好__aaaaaaaa")
-
-MEDIA = MediaInfo(
-    video=VideoInfo(
-        demuxer="mov", codec="h264", stream=0, fps=Fraction(30000, 1001), frame_count=300, width_px=1920, height_px=1080
-    ),
-    audio=AudioInfo(demuxer="wav", codec="pcm_s16le", stream=0, rate_hz=44100, channels=2, sample_count=441000),
-)
-
-
-def make_job(job_id: str = "a", **changes: object) -> Job:
-    job = Job(
-        id=job_id, root="uuid", name="你好", folder="sub/dir", state=JobState.QUEUED,
-        video=InputFile(name="你好.mp4", path=CLAIM / "你好.mp4", size_bytes=7, sha256="ab", evidence=("quiet",)),
-        audio=InputFile(name="你好.wav", path=CLAIM / "你好.wav", size_bytes=8, sha256="cd"),
-        options=RenderOptions(engine=EngineName.ATLAS, audio_offset_ms=-40), media=MEDIA, claim_dir=CLAIM,
-        queued_at=NOW, not_before=NOW,
-    )  # fmt: skip
-    return replace(job, **changes)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with JobStore(tmp_path / "jobs.sqlite") as store:
-        yield store
+from tests.jobs.conftest import NOW, make_job, open_store, pass_through
 
 
 def test_a_job_comes_back_as_it_went_in(store):
-    job = make_job(priority=3, published_name="x.mp4", duplicate_of="b", attempts=2)
+    job = make_job(
+        priority=3, published_name="x.mp4", duplicate_of="b", attempts=2, forgiven=1, turn=-0.125, keep_days=0,
+        lane=Lane(folder="", most=1), row=BatchRow(batch="b", number=7, row_id="第七"), content_key="k",
+        film_sha256="f",
+    )  # fmt: skip
     assert store.add(job)
     assert store.get("a") == job
     refused = make_job("f", media=None, state=JobState.FAILED, error_code="E101", error_message="no", claim_dir=None)
     assert store.add(refused)
     assert store.get("f") == refused
     assert store.get("none") is None
+
+
+@pytest.mark.parametrize("missing", ["video", "audio", "both"])
+def test_a_job_that_failed_at_the_door_may_lack_a_file(store, missing):
+    absent = {"video": {"video": None}, "audio": {"audio": None}, "both": {"video": None, "audio": None}}[missing]
+    job = make_job(state=JobState.FAILED, media=None, error_code="E102", **absent)
+    assert store.add(job)
+    assert store.get("a") == job
+    moved = store.set_claim_dir("a", Path("/r/failed/x"))
+    assert {file.path.parent for file in moved.inputs} <= {Path("/r/failed/x")}
+    assert store.get("a") == moved
 
 
 def test_adding_twice_changes_nothing(store):
@@ -76,7 +59,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(JobState), st.booleans()), max_size=1
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 def test_store_takes_exactly_the_legal_steps(path, tmp_path_factory):
     state, attempts = JobState.QUEUED, 0
-    with structlog.testing.capture_logs() as logs, JobStore(tmp_path_factory.mktemp("s") / "jobs.sqlite") as store:
+    with structlog.testing.capture_logs() as logs, open_store(tmp_path_factory.mktemp("s")) as store:
         store.add(make_job())
         for then, refund in path:
             legal = may_follow(state, then) and not (refund and (state, then) != (JobState.RUNNING, JobState.QUEUED))
@@ -149,44 +132,6 @@ def test_inputs_follow_the_claim_folder(store):
     assert store.get("a") == gone
 
 
-def test_queue_order_is_priority_then_time_then_id(store):
-    store.add(make_job("d"))
-    store.add(make_job("c", queued_at=NOW + timedelta(microseconds=1)))
-    store.add(make_job("b", queued_at=NOW + timedelta(seconds=1), priority=1))
-    store.add(make_job("a"))
-    store.add(make_job("e", state=JobState.FAILED))
-    assert [job.id for job in store.jobs(JobState.QUEUED)] == ["b", "a", "d", "c"]
-    assert [job.id for job in store.jobs(JobState.QUEUED, limit=2)] == ["b", "a"]
-    assert len(store.jobs()) == 5
-    assert store.counts() == dict.fromkeys(JobState, 0) | {JobState.QUEUED: 4, JobState.FAILED: 1}
-
-
-def test_questions_about_one_root_do_not_see_the_others(store):
-    for number, (state, root) in enumerate([("done", "r"), ("failed", "r"), ("queued", "r"), ("queued", "other")]):
-        store.add(make_job(f"j{number}", root=root))
-        for step in {"done": ("running", "done"), "failed": ("failed",)}.get(state, ()):
-            store.move(f"j{number}", JobState(step), at=NOW)
-    assert [job.id for job in store.unfinished("r")] == ["j2"]
-    assert [job.id for job in store.unfinished()] == ["j2", "j3"]
-    assert [job.id for job in store.ended(5, "r")] == ["j1", "j0"], "the newest first"
-    assert [job.id for job in store.ended(1)] == ["j1"]
-    assert store.ended(5, "other") == []
-    assert store.counts("other") == dict.fromkeys(JobState, 0) | {JobState.QUEUED: 1}
-    assert store.ids() == {"j0", "j1", "j2", "j3"}
-    assert store.has_work(["other"])
-    assert not store.has_work(["nobody"])
-    store.move("j3", JobState.CANCELLED, at=NOW)
-    assert not store.has_work(["other"])
-
-
-def test_what_has_ended_is_to_be_put_away_until_its_folder_is_gone(store):
-    store.add(make_job("waits"))
-    store.add(make_job("failed", state=JobState.FAILED, error_code="E101"))
-    assert [job.id for job in store.to_put_away()] == ["failed"]
-    store.set_claim_dir("failed", None)
-    assert store.to_put_away() == []
-
-
 def test_recover_puts_every_running_job_back(store):
     for job_id in "abc":
         store.add(make_job(job_id))
@@ -202,122 +147,121 @@ def test_recover_puts_every_running_job_back(store):
     assert store.recover(NOW) == []
 
 
-def test_what_was_returned_survives_a_kill(tmp_path):
-    path = tmp_path / "jobs.sqlite"
-    JobStore(path).close()
-    pid = os.fork()
-    if pid == 0:
-        child = JobStore(path)
-        child.add(make_job())
-        child.move("a", JobState.RUNNING, at=NOW)
-        os._exit(9)
-    os.waitpid(pid, 0)
-    with JobStore(path) as store:
-        assert store.get("a").state is JobState.RUNNING
-        assert len(list(store.events())) == 2
+# What people put back -----------------------------------------------------------------------------------------------
+
+FRESH_CLAIM = Path("/root-of-people/processing/你好__bbbbbbbb")
+FRESH = make_job(
+    "fresh", video=InputFile(name="你好.mov", path=FRESH_CLAIM / "你好.mov", size_bytes=9, sha256="ef"),
+    audio=InputFile(name="你好.wav", path=FRESH_CLAIM / "你好.wav", size_bytes=8, sha256="cd"),
+    options=RenderOptions(crf=30), claim_dir=FRESH_CLAIM, queued_at=NOW + timedelta(days=1),
+    not_before=NOW + timedelta(days=1), priority=2, turn=77.5, lane=Lane(folder="sub", most=3), keep_days=5,
+    content_key="fresh key", name="another name", folder="elsewhere", row=BatchRow(batch="other", number=9),
+)  # fmt: skip
 
 
-def test_the_file_is_durable_by_its_settings(store):
-    assert store._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    assert store._db.execute("PRAGMA synchronous").fetchone()[0] == 2
-    assert store._db.execute("PRAGMA user_version").fetchone()[0] == 1
+def failed_twice(store: JobStore, **changes: object) -> None:
+    """Leave job a failed after two attempts, with everything that a try leaves behind."""
+    store.add(make_job(row=BatchRow(batch="b", number=4, row_id="ep04"), content_key="old key", **changes))
+    pass_through(store, "a", "running", "queued", "running")
+    store.strike("a")
+    store.set_published_name("a", "x.mp4")
+    store.set_film("a", "f" * 64)
+    store.move("a", JobState.FAILED, at=NOW, error_code="E502", error_message="no")
 
 
-def test_a_reader_works_beside_the_writer_and_may_not_write(store, tmp_path):
+def test_a_job_that_was_put_back_is_queued_with_what_lies_there_now(store):
+    failed_twice(store)
+    old = store.get("a")
+    job = store.requeue("a", FRESH, at=NOW + timedelta(days=1))
+    assert job == store.get("a")
+    assert job == replace(
+        FRESH, id="a", name=old.name, folder=old.folder, row=old.row, attempts=2, forgiven=2, state=JobState.QUEUED
+    )
+    assert (job.error_code, job.strikes, job.published_name, job.film_sha256, job.duplicate_of) == (
+        None, 0, None, None, None,
+    )  # fmt: skip
+    last = store.events_of("a")[-1]
+    assert (last.state, last.at, last.attempts) == (JobState.QUEUED, FRESH.queued_at, 2)
+    assert store.ended(5) == []
+
+
+def test_a_cancelled_job_can_be_put_back_too(store):
     store.add(make_job())
-    with JobStore.open_readonly(tmp_path / "jobs.sqlite") as reader:
-        assert reader.get("a") == make_job()
-        store.move("a", JobState.RUNNING, at=NOW)
-        assert reader.counts()[JobState.RUNNING] == 1
-        with pytest.raises(ResourceError) as caught:
-            reader.move("a", JobState.DONE, at=NOW)
-    assert caught.value.code == "E202"
+    pass_through(store, "a", "cancelled")
+    assert store.requeue("a", FRESH, at=NOW).state is JobState.QUEUED
 
 
-def test_a_reader_without_a_store_is_told_so(tmp_path):
-    with pytest.raises(SetupError, match="there is no job store"):
-        JobStore.open_readonly(tmp_path / "jobs.sqlite")
-    assert not list(tmp_path.iterdir())
+def test_a_claim_that_is_announced_again_after_a_crash_changes_nothing_more(store):
+    failed_twice(store)
+    job = store.requeue("a", FRESH, at=NOW)
+    count = len(list(store.events()))
+    assert store.requeue("a", FRESH, at=NOW) == job
+    pass_through(store, "a", "running", "failed")
+    assert store.requeue("a", FRESH, at=NOW).state is JobState.FAILED, "also when it has failed again meanwhile"
+    assert len(list(store.events())) == count + 2
+    assert not store.add(FRESH), "a claim that put a job back never becomes a job of its own"
+    assert store.ids() == {"a", "fresh"}
+    assert store.requeue("a", replace(FRESH, id="fresher"), at=NOW).forgiven == 3
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
-def test_another_user_reads_a_store_that_was_closed():
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        path = Path(folder) / "jobs.sqlite"
-        with JobStore(path) as store:
-            store.add(make_job())
-        pid = os.fork()
-        if pid == 0:
-            count = -1
-            try:
-                os.setgid(65534)
-                os.setuid(65534)
-                count = len(JobStore.open_readonly(path).jobs())
-            finally:
-                os._exit(0 if count == 1 else 1)
-        assert os.waitpid(pid, 0)[1] == 0
-
-
-def test_a_file_that_is_no_store_is_refused(tmp_path):
-    path = tmp_path / "jobs.sqlite"
-    path.write_bytes(b"not a database, but long enough to have a header" * 100)
-    with pytest.raises(SetupError, match="damaged"):
-        JobStore(path)
-
-
-def test_a_store_of_a_newer_program_is_refused(tmp_path):
-    path = tmp_path / "jobs.sqlite"
-    JobStore(path).close()
-    db = sqlite3.connect(path)
-    db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(SetupError, match="newer"):
-        JobStore(path)
-    with pytest.raises(SetupError, match="schema 99"):
-        JobStore.open_readonly(path)
-
-
-def test_a_migration_keeps_a_copy_of_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "jobs.sqlite"
-    with JobStore(path) as store:
-        store.add(make_job())
-    old = store_module.schema_sections()
-    monkeypatch.setattr(store_module, "schema_sections", lambda: (*old, "ALTER TABLE job ADD COLUMN mood TEXT;"))
-    with JobStore(path) as store:
-        assert store.get("a") == make_job()
-        assert store._db.execute("SELECT mood FROM job").fetchone()[0] is None
-    copy = sqlite3.connect(tmp_path / "jobs.sqlite.v1.bak")
-    assert copy.execute("PRAGMA user_version").fetchone()[0] == 1
-    assert copy.execute("SELECT count(*) FROM job").fetchone()[0] == 1
-    copy.close()
-
-
-def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
-    path = tmp_path / "jobs.sqlite"
-    JobStore(path).close()
-    old = store_module.schema_sections()
-    monkeypatch.setattr(store_module, "schema_sections", lambda: (*old, "CREATE TABLE x (a) STRICT; nonsense;"))
-    with pytest.raises(sqlite3.OperationalError):
-        JobStore(path)
-    monkeypatch.undo()
-    with JobStore(path) as store:
-        assert store._db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'x'").fetchone()[0] == 0
-
-
-def test_a_full_disk_is_a_fault_of_the_machine_and_changes_nothing(store):
+@pytest.mark.parametrize("state", ["queued", "running", "done"])
+def test_a_job_that_has_not_failed_is_not_put_back(store, state):
     store.add(make_job())
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(ResourceError) as caught:
-        store.add(make_job("big", error_message="x" * 100_000))
-    assert caught.value.code == "E202"
-    assert store.get("big") is None
-    assert store.move("a", JobState.RUNNING, at=NOW).attempts == 1
+    pass_through(store, "a", *{"queued": (), "running": ("running",), "done": ("running", "done")}[state])
+    before = store.get("a")
+    assert store.requeue("a", FRESH, at=NOW) is None
+    assert store.get("a") == before
+    assert store.add(FRESH), "then it is a new job"
 
 
-def test_the_stored_json_is_plain(store):
+def test_an_unknown_job_one_of_another_root_or_a_bad_claim_is_not_put_back(store):
+    failed_twice(store)
+    before = store.get("a")
+    assert store.requeue("nobody", FRESH, at=NOW) is None
+    assert store.requeue("a", replace(FRESH, root="another"), at=NOW) is None
+    refused = replace(FRESH, state=JobState.FAILED, media=None, error_code="E101")
+    assert store.requeue("a", refused, at=NOW) is None
+    store.add(FRESH)
+    assert store.requeue("a", FRESH, at=NOW) is None, "it is a job of its own already"
+    assert store.get("a") == before
+    assert store.ids() == {"a", "fresh"}
+
+
+# Films of others ----------------------------------------------------------------------------------------------------
+
+
+def test_a_job_becomes_a_duplicate_and_can_be_made_its_own_again(store):
     store.add(make_job())
-    row = store._db.execute("SELECT video, media FROM job").fetchone()
-    assert json.loads(row["video"])["name"] == "你好.mp4"
-    assert json.loads(row["media"])["video"]["fps"] == "30000/1001"
+    store.set_duplicate_of("a", "b")
+    assert store.get("a").duplicate_of == "b"
+    store.set_duplicate_of("a", None)
+    assert store.get("a").duplicate_of is None
+    with pytest.raises(WrongStateError):
+        store.set_duplicate_of("a", "a")
+    pass_through(store, "a", "running", "done")
+    with pytest.raises(WrongStateError):
+        store.set_duplicate_of("a", "b")
+
+
+def test_the_film_s_hash_is_stored_while_the_job_runs(store):
+    store.add(make_job())
+    with pytest.raises(WrongStateError):
+        store.set_film("a", "f" * 64)
+    pass_through(store, "a", "running")
+    store.set_film("a", "f" * 64)
+    done = pass_through(store, "a", "done")
+    assert done.film_sha256 == "f" * 64
+
+
+def test_an_event_keeps_what_the_job_was_a_duplicate_of_then(store):
+    store.add(make_job(duplicate_of="b"))
+    pass_through(store, "a", "cancelled")
+    store.requeue("a", FRESH, at=NOW)
+    assert [event.duplicate_of for event in store.events_of("a")] == ["b", "b", None]
+
+
+def test_the_event_offset_never_goes_back(store):
+    assert store.event_offset() == 0
+    store.set_event_offset(7)
+    store.set_event_offset(3)
+    assert store.event_offset() == 7

@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from heygemd.jobs.batch import Batch, BatchKind, Row
 from heygemd.jobs.job import AudioInfo, EngineName, InputFile, Job, LengthPolicy, MediaInfo, RenderOptions, VideoInfo
 from heygemd.jobs.roots import Root
 from heygemd.jobs.states import JobState
+from heygemd.outbox import endings
 from heygemd.outbox.publish import Delivery
 from heygemd.outbox.report import Report
 from heygemd.planning.plan import Analysis, EngineChoice, FilmFacts, Order, Plan
 from heygemd.planning.segments import cut
 from heygemd.planning.timeline import plan_timeline
+from tests.outbox.originals_rig import refill
 
 JOB_ID = "20250131T080000000-abcdefgh23"
+BATCH_ID = "20250131T070000000-batchbat23"
 NOON = datetime(2025, 1, 31, 12, 0, tzinfo=UTC)
 FILM = bytes(range(256)) * 10
 VIDEO = VideoInfo(
@@ -74,6 +78,14 @@ class Samples:
         segments = cut(timeline.frame_count, 1500)
         return Ready(Plan(order=order, analysis=analysis, timeline=timeline, segments=segments), facts)
 
+    @staticmethod
+    def batch(*rows: Row, root: Path = Path("/share"), **changes: object) -> Batch:
+        batch = Batch(
+            id=BATCH_ID, root="root-uuid", kind=BatchKind.MANIFEST, name="lines", folder="",
+            claim_dir=root / "processing/lines__batchbat", accepted_at=NOON, rows=rows,
+        )  # fmt: skip
+        return replace(batch, **changes)
+
     def report(self, job: Job, film: bytes = FILM) -> Report:
         return Report.of_film(job, self.ready(job, film), finished_at=NOON, wall_s=4.0)
 
@@ -103,7 +115,7 @@ def samples() -> Samples:
 @pytest.fixture
 def root(tmp_path: Path) -> Root:
     path = tmp_path / "share"
-    for name in ("inbox", "outbox", "processing", "failed", "done", "status", ".heygemd"):
+    for name in ("inbox", "outbox", "processing", "failed", "done", "status", ".heygemd/tmp"):
         (path / name).mkdir(parents=True)
     (path / ".heygemd" / "root.json").write_text('{"uuid": "root-uuid", "protocol": 1}')
     return Root(path, "root-uuid")
@@ -158,3 +170,15 @@ def killed() -> Callable[[Callable[[Callable[[int, str], None]], object], int], 
         return status == 77
 
     return run
+
+
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is never full."""
+    monkeypatch.setattr(endings, "free_bytes", lambda root: 1 << 40)
+
+
+@pytest.fixture
+def claim(root: Root) -> Path:
+    """The claim folder of a job with its inputs."""
+    return refill(root)

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from heygemd.errors import ResourceError
 from heygemd.outbox import disk as disks
-from heygemd.outbox.faulty_disk import FaultyDisk
+from heygemd.outbox.faulty_disk import BARE, FaultyDisk
 from heygemd.outbox.publish import Delivery, choose_name, deliver
 
 OTHER_ID = "20250131T080001000-zyxwvuts76"
@@ -55,6 +55,7 @@ SCENES = {
     "replacing an older film": (replacing, {}),
     "without renameat2": (fresh, NO_RENAMEAT2),
     "without hard links": (beside_foreign, NO_LINKS),
+    "on a bare disk": (replacing, BARE),
 }
 
 

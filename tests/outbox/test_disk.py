@@ -11,7 +11,7 @@ from heygemd.errors import ResourceError
 from heygemd.filesystem import rename_no_replace
 from heygemd.outbox import disk as disks
 from heygemd.outbox.disk import DISK, open_folder, share_faults
-from heygemd.outbox.faulty_disk import FaultyDisk
+from heygemd.outbox.faulty_disk import BARE, FaultyDisk
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ DISKS = {
     "renameat2": knows(),
     "links only": knows(("rename_noreplace", errno.EINVAL)),
     "neither": knows(("rename_noreplace", errno.ENOSYS), ("link", errno.EPERM)),
+    "nothing at all": FaultyDisk(lambda step, call: None, without=BARE),
 }
 
 
@@ -108,6 +109,7 @@ def test_odd_things_are_no_files_of_ours(tmp_path, fd) -> None:
     for name in ("fifo", "folder", "link"):
         assert disks.sha256_of(fd, name) == ""
         assert disks.read_at_most(fd, name, 100) is None
+        assert disks.open_file(fd, name) is None
     assert disks.sha256_of(fd, "nothing") is None
 
 
@@ -115,6 +117,40 @@ def test_file_larger_than_allowed_is_not_read(tmp_path, fd) -> None:
     (tmp_path / "big").write_bytes(b"x" * 11)
     assert disks.read_at_most(fd, "big", 10) is None
     assert disks.read_at_most(fd, "big", 11) == b"x" * 11
+
+
+def test_bare_disk_neither_clones_nor_copies_in_the_kernel_and_the_copy_is_whole(tmp_path, fd, monkeypatch) -> None:
+    monkeypatch.setattr(os, "copy_file_range", lambda *_: pytest.fail("the kernel was asked to copy"))
+    data = os.urandom(5000)
+    (tmp_path / "source").write_bytes(data)
+    disk = FaultyDisk(lambda step, call: None, without=BARE, clones=True)
+    with (tmp_path / "source").open("rb") as source:
+        disks.copy_new(disk, fd, "target", source.fileno())
+    assert (tmp_path / "target").read_bytes() == data
+    assert "clone" not in disk.calls
+
+
+def test_disk_that_clones_copies_nothing_where_the_file_system_can(tmp_path, fd) -> None:
+    class CloningDisk(FaultyDisk):
+        def clone(self, source_fd: int, target_fd: int) -> bool:
+            os.write(target_fd, os.read(source_fd, 1 << 20))
+            return True
+
+    (tmp_path / "source").write_bytes(b"film")
+    disk = CloningDisk(lambda step, call: None)
+    with (tmp_path / "source").open("rb") as source:
+        disks.copy_new(disk, fd, "target", source.fileno())
+    assert (tmp_path / "target").read_bytes() == b"film"
+    assert "copy" not in disk.calls
+
+
+def test_folder_that_is_missing_or_a_link_is_not_there(tmp_path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "file").write_text("")
+    for name, is_there in (("real", True), ("link", False), ("file", False), ("nothing", False)):
+        with disks.folder_if_there(tmp_path, name) as found:
+            assert (found is not None) == is_there
 
 
 @pytest.mark.parametrize("size", [0, 1, 1024, 5000])

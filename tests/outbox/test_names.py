@@ -15,7 +15,10 @@ ANY_NAME = st.text(st.characters(codec=None), max_size=400) | st.text("漢é👩
 def longest_companions(stem: str) -> list[str]:
     film = f"{stem}.v99999.mp4"
     parts = [names.part_name(film, "abcdefgh", companion) for companion in ("", ".json", ".jpg")]
-    return [film, names.report_name(film), names.sheet_name(film), job_folder(stem, "abcdefgh"), *parts]
+    batch = f"{stem}.v99999"
+    batch_files = [f"{batch}.report.json", f"{batch}.report.csv", f"{batch}.zip", f"{stem}__abcdefgh.99.report.json"]
+    parts += [names.part_name(name, "abcdefgh", name[name.rindex(".") :]) for name in batch_files]
+    return [film, names.report_name(film), names.sheet_name(film), job_folder(stem, "abcdefgh"), *batch_files, *parts]
 
 
 @given(ANY_NAME)
@@ -91,6 +94,12 @@ def test_versions_count_from_two() -> None:
     assert all(names.is_version_of("a", name) for name in islice(names.versions("a"), 30))
 
 
+def test_versions_of_a_zip_count_alike() -> None:
+    assert list(islice(names.versions("a", ".zip"), 2)) == ["a.zip", "a.v2.zip"]
+    assert names.is_version_of("a", "a.v2.zip", ".zip")
+    assert not names.is_version_of("a", "a.v2.zip")
+
+
 @pytest.mark.parametrize("name", ["a.v1.mp4", "a.v02.mp4", "ab.mp4", "a.v2x.mp4", "a.mp4.json", "a", ".mp4", "a.v2"])
 def test_other_names_are_no_versions(name: str) -> None:
     assert not names.is_version_of("a", name)
@@ -103,6 +112,9 @@ def test_part_of_a_name_typed_at_full_length_fits_too() -> None:
 def test_part_name_gives_its_id_back() -> None:
     for companion in ("", ".json", ".jpg"):
         assert names.id8_of_part(names.part_name("a.b.mp4", "abcdefgh", companion)) == "abcdefgh"
+    for final in ("lines.report.json", "lines.v2.report.csv", "lines.zip"):
+        part = names.part_name(final, "abcdefgh", final[final.rindex(".") :])
+        assert names.id8_of_part(part) == "abcdefgh"
     assert names.id8_of_part("a.abcdefgh.part") is None
     assert names.id8_of_part(".a.abc.part") is None
 

@@ -1,22 +1,16 @@
-import errno
+"""A film with its report and sheet in the outbox: whole or not at all, and never over somebody else's file."""
+
 import json
+import os
 import pickle
-import unicodedata
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from heygemd.errors import FaultError, InputError, ResourceError, SetupError
-from heygemd.jobs.roots import Root
+from heygemd.errors import FaultError, ResourceError
 from heygemd.outbox.faulty_disk import FaultyDisk
-from heygemd.outbox.publish import choose_name, deliver, deliver_single
-
-OTHER_ID = "20250131T080001000-zyxwvuts76"
-
-
-def chosen(root: Root, samples, stem: str = "anna", policy: str = "version", job_id: str | None = None) -> str:
-    return choose_name(root.outbox, "lessons", stem, policy, job_id or samples.job_id)
+from heygemd.outbox.publish import choose_name, deliver
+from tests.outbox.publishing import OTHER_ID, chosen
 
 
 def test_film_report_and_sheet_lie_in_the_mirrored_folder(make_delivery, tree) -> None:
@@ -65,6 +59,84 @@ def test_film_is_on_the_disk_before_it_is_seen_and_its_name_after(make_delivery)
     written = ["create", "sync"]
     named = ["rename_noreplace"]
     assert calls == [*make, *written, *written, *named, *written, *named, "sync", *named, "sync"]
+
+
+def test_report_goes_first_then_the_sheet_and_the_film_last(make_delivery) -> None:
+    class WatchedDisk(FaultyDisk):
+        def rename_noreplace(self, name: str, from_fd: int, new: str, to_fd: int) -> None:
+            super().rename_noreplace(name, from_fd, new, to_fd)
+            named.append(new)
+
+    named: list[str] = []
+    deliver(make_delivery(), WatchedDisk(lambda step, call: None))
+    assert named == ["anna.mp4.json", "anna.jpg", "anna.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "place"),
+    [
+        ("", "anna", "anna.mp4"),
+        ("week 1", "ep01", "week 1/ep01.mp4"),
+        ("trip.2", "bob", "trip.2/bob.mp4"),
+        ("lines", "ep01", "lines/ep01.mp4"),
+        ("week 1/lines", "ep01-bob", "week 1/lines/ep01-bob.mp4"),
+        ("CON/a:b", "x?", "%43ON/a%3Ab/x%3F.mp4"),
+    ],
+)
+def test_film_of_a_pair_a_job_folder_or_a_row_lies_where_the_table_says(
+    make_delivery, samples, root, *, folder, name, place
+) -> None:
+    chosen_name = choose_name(root.outbox, folder, name, "version", samples.job_id)
+    deliver(make_delivery(folder=folder, file_name=chosen_name))
+    for companion in (place, place + ".json", place.removesuffix(".mp4") + ".jpg"):
+        assert (root.outbox / companion).is_file()
+
+
+def test_published_film_can_be_given_again(make_delivery, root, tree) -> None:
+    deliver(make_delivery())
+    film = root.outbox / "lessons/anna.mp4"
+    again = replace(
+        make_delivery(job_id=OTHER_ID, folder="b"), film=film, sheet=film.with_suffix(".jpg"), is_again=True
+    )
+    assert deliver(again).sheet_placed
+    found = tree(root.outbox)
+    assert found["b/anna.mp4"] == found["lessons/anna.mp4"]
+    assert found["b/anna.jpg"] == found["lessons/anna.jpg"]
+    assert json.loads(found["b/anna.mp4.json"])["sha256"] == again.sha256
+    assert deliver(again).already
+
+
+@pytest.mark.parametrize("what", ["gone", "changed", "link", "folder", "fifo"])
+def test_published_film_that_is_not_there_any_more_is_lost_not_a_failure(
+    make_delivery, root, tree, tmp_path, what
+) -> None:
+    film = root.outbox / "anna.mp4"
+    if what == "changed":
+        film.write_bytes(b"edited")
+    elif what == "link":
+        (tmp_path / "elsewhere").write_bytes(make_delivery().film.read_bytes())
+        film.symlink_to(tmp_path / "elsewhere")
+    elif what == "folder":
+        film.mkdir()
+    elif what == "fifo":
+        os.mkfifo(film)
+    before = tree(root.outbox)
+    done = deliver(replace(make_delivery(), film=film, is_again=True))
+    assert (done.is_lost, done.clash, done.sha256) == (True, None, None)
+    assert tree(root.outbox) == before
+
+
+def test_contact_sheet_on_the_share_that_is_no_picture_file_is_left_out(make_delivery, root, tmp_path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    for number, odd in enumerate(("link", "fifo", "folder")):
+        sheet = root.outbox / f"{odd}.jpg"
+        if odd == "link":
+            sheet.symlink_to(tmp_path / "secret")
+        elif odd == "fifo":
+            os.mkfifo(sheet)
+        else:
+            sheet.mkdir()
+        assert not deliver(make_delivery(sheet=sheet, folder=str(number))).sheet_placed
 
 
 def test_foreign_film_is_a_clash_and_nothing_of_ours_stays(make_delivery, tree) -> None:
@@ -196,145 +268,3 @@ def test_linked_sub_folder_is_refused_and_nothing_lands_behind_it(make_delivery,
 def test_folder_name_cannot_climb_out_of_the_outbox(make_delivery, root, tree) -> None:
     deliver(make_delivery(folder="../../up"))
     assert "outbox/%2E%2E/%2E%2E/up/anna.mp4" in tree(root.path)
-
-
-@pytest.mark.parametrize(
-    "name", ["漢" * 200, "CON", "a:b", "👩‍🚀 Ω", unicodedata.normalize("NFD", "Müller"), "two\nlines", "\udcc4", "-x"]
-)
-def test_any_name_can_be_published_and_read_back(make_delivery, root, samples, name) -> None:
-    delivery = make_delivery(file_name=chosen(root, samples, name))
-    assert deliver(delivery).clash is None
-    assert chosen(root, samples, name) == delivery.file_name
-    second = chosen(root, samples, name, job_id=OTHER_ID)
-    assert deliver(make_delivery(b"2", job_id=OTHER_ID, file_name=second)).clash is None
-    assert second.removesuffix(".v2.mp4") == delivery.file_name.removesuffix(".mp4")
-
-
-def test_free_name_is_taken_as_it_is(root, samples) -> None:
-    assert chosen(root, samples) == "anna.mp4"
-
-
-@pytest.mark.parametrize("taken", ["anna.mp4", "ANNA.MP4", "anna.mp4.json", "anna.jpg", "anna.JPG"])
-def test_name_is_free_only_with_all_its_companions_and_in_any_case(root, samples, taken) -> None:
-    (root.outbox / "lessons").mkdir()
-    (root.outbox / "lessons" / taken).write_bytes(b"")
-    assert chosen(root, samples) == "anna.v2.mp4"
-
-
-def test_version_skips_what_is_taken(root, samples) -> None:
-    (root.outbox / "lessons").mkdir()
-    for name in ("anna.mp4", "anna.v2.mp4", "anna.v4.mp4"):
-        (root.outbox / "lessons" / name).write_bytes(b"")
-    assert chosen(root, samples) == "anna.v3.mp4"
-
-
-def test_version_stays_when_the_earlier_film_is_taken_away(make_delivery, root, samples) -> None:
-    (root.outbox / "lessons").mkdir()
-    (root.outbox / "lessons/anna.mp4").write_bytes(b"")
-    deliver(make_delivery(file_name="anna.v2.mp4"))
-    (root.outbox / "lessons/anna.mp4").unlink()
-    assert chosen(root, samples) == "anna.v2.mp4"
-
-
-def test_foreign_film_under_our_own_report_is_not_taken_for_ours(make_delivery, root, samples) -> None:
-    deliver(make_delivery())
-    (root.outbox / "lessons/anna.mp4").write_bytes(b"foreign now")
-    assert chosen(root, samples) == "anna.v2.mp4"
-
-
-def test_policy_replace_chooses_the_name_of_a_film_of_ours_only(make_delivery, root, samples) -> None:
-    deliver(make_delivery())
-    assert chosen(root, samples, policy="replace", job_id=OTHER_ID) == "anna.mp4"
-    (root.outbox / "lessons/anna.mp4").unlink()
-    assert chosen(root, samples, policy="replace", job_id=OTHER_ID) == "anna.mp4"
-    (root.outbox / "lessons/anna.mp4").write_bytes(b"foreign")
-    assert chosen(root, samples, policy="replace", job_id=OTHER_ID) == "anna.v2.mp4"
-
-
-def test_policy_fail_refuses_a_taken_name_but_not_its_own(make_delivery, root, samples) -> None:
-    deliver(make_delivery())
-    assert chosen(root, samples, policy="fail") == "anna.mp4"
-    with pytest.raises(InputError, match=r"anna.mp4.* already"):
-        chosen(root, samples, policy="fail", job_id=OTHER_ID)
-
-
-def test_folder_of_many_films_is_looked_through_quickly(root, samples) -> None:
-    (root.outbox / "lessons").mkdir()
-    for number in range(2, 300):
-        (root.outbox / f"lessons/anna.v{number}.mp4").write_bytes(b"")
-    assert chosen(root, samples) == "anna.mp4"
-    (root.outbox / "lessons/anna.mp4").write_bytes(b"")
-    assert chosen(root, samples) == "anna.v300.mp4"
-
-
-def single(delivery, output: Path, *, overwrite: bool = False, **changes):
-    delivery = replace(delivery, **changes)
-    return deliver_single(
-        delivery.film, delivery.sheet, delivery.report_json, output, overwrite=overwrite, sha256=delivery.sha256
-    )
-
-
-def test_single_film_lies_where_it_was_asked_for(make_delivery, tmp_path, tree) -> None:
-    place = tmp_path / "any where"
-    place.mkdir()
-    done = single(make_delivery(), place / "my film.mp4")
-    assert (done.film, done.sheet_placed) == (place / "my film.mp4", True)
-    assert sorted(tree(place)) == ["my film.jpg", "my film.mp4", "my film.mp4.json"]
-
-
-def test_single_film_follows_a_link_to_its_folder(make_delivery, tmp_path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
-    single(make_delivery(), tmp_path / "link/x.mp4")
-    assert (tmp_path / "real/x.mp4").is_file()
-
-
-def test_single_film_replaces_only_when_told(make_delivery, tmp_path) -> None:
-    output = tmp_path / "x.mp4"
-    output.write_bytes(b"foreign")
-    with pytest.raises(InputError, match=r"x\.mp4 exists"):
-        single(make_delivery(), output)
-    assert output.read_bytes() == b"foreign"
-    single(make_delivery(), output, overwrite=True)
-    assert output.read_bytes() == make_delivery().film.read_bytes()
-    single(make_delivery(b"newer", job_id=OTHER_ID), output, overwrite=True)
-    assert output.read_bytes() == b"newer"
-    assert output.with_suffix(".jpg").read_bytes() == b"sheet of newer"
-
-
-def test_overwrite_never_takes_the_photo_beside_the_film(make_delivery, tmp_path) -> None:
-    photo = tmp_path / "anna.jpg"
-    photo.write_bytes(b"the photo the film is made from")
-    for number in (1, 2):
-        single(make_delivery(b"film %d" % number), tmp_path / "anna.mp4", overwrite=True)
-    assert photo.read_bytes() == b"the photo the film is made from"
-
-
-def test_overwrite_never_takes_a_foreign_json_file(make_delivery, tmp_path, tree) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/x.mp4.json").write_text('{"mine": true}')
-    with pytest.raises(InputError, match=r"x\.mp4\.json exists"):
-        single(make_delivery(), tmp_path / "out/x.mp4", overwrite=True)
-    assert tree(tmp_path / "out") == {"x.mp4.json": b'{"mine": true}'}
-
-
-def test_folder_that_does_not_exist_is_a_mistake_of_the_user(make_delivery, tmp_path) -> None:
-    with pytest.raises(SetupError) as caught:
-        single(make_delivery(), tmp_path / "typo/x.mp4")
-    assert caught.value.code == "E401"
-
-
-def test_single_film_on_a_full_disk_leaves_nothing(make_delivery, tmp_path, tree) -> None:
-    def full(step: int, call: str) -> None:
-        if call == "copy":
-            raise OSError(errno.ENOSPC, "full")
-
-    (tmp_path / "out").mkdir()
-    one = make_delivery()
-    with pytest.raises(ResourceError) as caught:
-        deliver_single(
-            one.film, one.sheet, one.report_json, tmp_path / "out/x.mp4", overwrite=False, sha256=one.sha256,
-            disk=FaultyDisk(full),
-        )  # fmt: skip
-    assert caught.value.code == "E202"
-    assert tree(tmp_path / "out") == {}

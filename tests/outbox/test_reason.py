@@ -1,6 +1,7 @@
 import pytest
 
 from heygemd.errors import ADVICE
+from heygemd.jobs.job import BatchRow
 from heygemd.jobs.states import JobState
 from heygemd.outbox.reason import ENCODING, reason_text
 
@@ -45,6 +46,24 @@ def test_cancelled_job_is_told_without_a_code(samples) -> None:
     text = reason_text(samples.failure(state=JobState.CANCELLED))
     assert "cancelled" in text
     assert "取消" in text
+
+
+def test_cancelled_job_is_not_called_a_failure(samples) -> None:
+    text = reason_text(samples.failure(state=JobState.CANCELLED))
+    assert "could not" not in text
+    assert "未能" not in text
+
+
+def test_missing_input_is_shown_as_a_dash(samples) -> None:
+    text = reason_text(samples.failure("E102", audio=None, media=None))
+    assert "Sound / 声音:    -\r\n" in text
+    assert "anna.mp4" in text
+
+
+def test_row_of_a_manifest_is_named_and_a_job_alone_has_none(samples) -> None:
+    row = BatchRow(batch=samples.job_id, number=12, row_id="ep\n12")
+    assert "Row / 行:        12 (ep%0A12)\r\n" in reason_text(samples.failure(row=row))
+    assert "Row /" not in reason_text(samples.failure())
 
 
 def test_finished_job_has_no_reason(samples) -> None:

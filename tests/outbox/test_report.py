@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heygemd.errors import ADVICE
-from heygemd.jobs.job import InputFile
+from heygemd.jobs.job import BatchRow, InputFile
 from heygemd.jobs.states import JobState
 from heygemd.outbox.report import Report, iso, pretty, stamped
 
@@ -90,10 +90,10 @@ def test_only_a_failed_job_carries_an_error(samples, state, told) -> None:
     assert (report.error is not None) == (told == "failed")
 
 
-def test_delivery_fills_in_its_two_fields_and_moves_none(samples) -> None:
+def test_delivery_fills_in_its_fields_and_moves_none(samples) -> None:
     text = samples.report(samples.job()).to_json()
-    told = json.loads(stamped(text, sheet_sha256="dd", replaces="ee"))
-    assert (told["sheet_sha256"], told["replaces"]) == ("dd", "ee")
+    told = json.loads(stamped(text, sha256="cc", sheet_sha256="dd", replaces="ee"))
+    assert (told["sha256"], told["sheet_sha256"], told["replaces"]) == ("cc", "dd", "ee")
     assert list(told) == list(json.loads(text))
 
 
@@ -113,6 +113,24 @@ def test_time_is_utc_whatever_zone_it_came_in(samples) -> None:
 def test_numbers_that_json_does_not_know_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         pretty({"x": float("nan")})
+
+
+def test_job_that_failed_at_the_door_has_no_inputs_to_tell(samples) -> None:
+    told = samples.failure("E102", "no sound came", audio=None, media=None).to_dict()
+    assert told["inputs"]["video"]["name"] == "anna.mp4"
+    assert told["inputs"]["audio"] is None
+    assert samples.failure("E121", video=None, audio=None, media=None).to_dict()["inputs"] == {
+        "video": None, "audio": None,
+    }  # fmt: skip
+
+
+def test_report_tells_batch_row_priority_and_whose_film_it_was_given(samples) -> None:
+    row = BatchRow(batch=samples.job_id, number=3, row_id="ep03")
+    told = samples.report(samples.job(row=row, priority=7, duplicate_of="another")).to_dict()
+    assert (told["batch"], told["row"], told["row_id"]) == (samples.job_id, 3, "ep03")
+    assert (told["priority"], told["duplicate_of"]) == (7, "another")
+    alone = samples.report(samples.job()).to_dict()
+    assert (alone["batch"], alone["row"], alone["row_id"], alone["duplicate_of"]) == (None, None, None, None)
 
 
 def test_published_name_can_be_filled_in_later(samples) -> None:

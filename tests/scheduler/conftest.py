@@ -13,6 +13,7 @@ from heygemd.errors import SetupError
 from heygemd.jobs.job import AudioInfo, EngineName, InputFile, Job, MediaInfo, RenderOptions, VideoInfo
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
+from heygemd.jobs.turns import turn_of
 from heygemd.planning.plan import EngineChoice, Event, Task, TaskKind
 from heygemd.scheduler.devices import Device
 from heygemd.scheduler.fake_workers import FakeWorkers
@@ -23,6 +24,7 @@ from heygemd.settings import Limits, RenderSettings
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 CPU = Device(index=0, name="CPU", kind="cpu", total_bytes=8 << 30, free_bytes=4 << 30)
 GPUS = tuple(Device(index=n, name="GPU", kind="cuda", total_bytes=8 << 30, free_bytes=8 << 30) for n in range(2))
+AGING_S = 600.0
 ANALYSE, RENDER, FINISH = TaskKind.ANALYSE, TaskKind.RENDER, TaskKind.FINISH
 KILLED = Ended(returncode=-9)
 
@@ -64,7 +66,8 @@ def a_job(number: int = 1, *, film_s: int = 3, **changes: object) -> Job:
         queued_at=queued_at,
         not_before=queued_at,
     )
-    return replace(job, **changes)  # type: ignore[arg-type]
+    job = replace(job, **changes)  # type: ignore[arg-type]
+    return job if "turn" in changes else replace(job, turn=turn_of(job.queued_at, job.priority, AGING_S))
 
 
 JOB, NEXT_JOB = a_job(1), a_job(2)
@@ -176,3 +179,11 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     with JobStore(tmp_path / "jobs.sqlite") as store:
         store._db.execute("PRAGMA synchronous = OFF")
         yield House(tmp_path / "state", store)
+
+
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobStore]:
+    """A store that the tests of a module share; each leaves its jobs behind."""
+    with JobStore(tmp_path_factory.mktemp("shared") / "jobs.sqlite") as store:
+        store._db.execute("PRAGMA synchronous = OFF")
+        yield store

@@ -86,9 +86,11 @@ def test_missing_weights_are_the_operators_affair() -> None:
     "changes",
     [
         {"media": None},
+        {"video": None},
+        {"audio": None},
         {"video": InputFile(name="x", path=Path("/in/\udcff.mp4"), size_bytes=1, sha256="a")},
     ],
-    ids=["never probed", "name is not UTF-8"],
+    ids=["never probed", "no picture", "no sound", "name is not UTF-8"],
 )
 def test_a_job_that_cannot_be_ordered_is_the_users_affair(changes: dict[str, object]) -> None:
     with pytest.raises(InputError):

@@ -1,7 +1,6 @@
 """Policy: who gets which worker, and what a failure means."""
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,6 @@ from heygemd.scheduler.policy import (
 ATLAS = EngineChoice(name=EngineName.ATLAS)
 WAV2LIP = EngineChoice(name=EngineName.WAV2LIP, weights=Path("/w.pth"), weights_sha256="a")
 PATIENCE = Patience(max_attempts=5, max_strikes=2)
-DAWN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def task(job_id: str, index: int = 0) -> Task:
@@ -43,8 +41,7 @@ def job(job_id: str = "a", tasks: int = 1, age: int = 0, **changes: object) -> J
     facts = JobFacts(
         job_id=job_id,
         is_begun=False,
-        priority=0,
-        queued_at=DAWN - timedelta(seconds=age),
+        turn=float(-age),
         attempts=0,
         rest_until_s=0.0,
         engine=ATLAS,
@@ -74,18 +71,18 @@ def test_a_warm_worker_is_preferred_to_a_vacant_device() -> None:
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (job("x", priority=1), job("a", age=9)),
-        (job("x", age=9), job("a", age=1)),
-        (job("x", is_begun=True), job("a", priority=9, age=9)),
-        (job("x", is_begun=True, priority=1), job("a", is_begun=True, age=9)),
+        (job("x", turn=-0.5), job("a", turn=0.0)),
+        (job("a"), job("x")),
+        (job("x", is_begun=True), job("a", turn=-9e9)),
+        (job("x", is_begun=True, turn=1.0), job("a", is_begun=True, turn=1.5)),
     ],
-    ids=["higher priority", "older", "begun before not begun", "higher priority of two begun"],
+    ids=["smaller turn", "smaller id", "begun before not begun", "smaller turn of two begun"],
 )
 def test_jobs_are_served_in_order(first: JobFacts, second: JobFacts) -> None:
     start, wait = decide([second, first], [worker()])
     assert isinstance(start, Start)
-    assert start.task.job_id == "x"
-    assert wait == Wait(job_id="a", reason="every worker is busy")
+    assert start.task.job_id == first.job_id
+    assert wait == Wait(job_id=second.job_id, reason="every worker is busy")
 
 
 def test_one_job_uses_every_device() -> None:
@@ -334,7 +331,6 @@ def worlds(draw: st.DrawFn) -> World:
             name,
             tasks=draw(st.integers(1, 4)),
             age=draw(st.integers(0, 3)),
-            priority=draw(st.integers(0, 1)),
             engine=draw(st.sampled_from([ATLAS, WAV2LIP])),
             attempts=draw(st.integers(0, 5)),
         )

@@ -201,7 +201,7 @@ def test_a_store_that_fails_in_the_middle_of_a_tick_costs_nothing(
         raise ResourceError("E202", "the disk is full")
 
     films: list[FilmReady | JobFailed] = []
-    for name in ("jobs", "move", "get"):
+    for name in ("jobs", "queue", "move", "get"):
         with monkeypatch.context() as patch:
             patch.setattr(house.store, name, refuse)
             for _ in range(3):

@@ -1,0 +1,87 @@
+"""What the second child of one root does: see what people cancel, and write what they read.
+
+A child of its own, so that the hash of a long film never makes them wait.
+"""
+
+import os
+from dataclasses import dataclass
+
+import structlog
+
+from heygemd.errors import ResourceError
+from heygemd.jobs.batch import Batch
+from heygemd.jobs.roots import Root
+from heygemd.outbox.batchfiles import write_batch_reports
+from heygemd.outbox.batchreport import BatchReport
+from heygemd.outbox.disk import share_faults
+from heygemd.outbox.note import write_note
+from heygemd.outbox.sentinel import require_root
+from heygemd.outbox.status import Snapshot, write_status
+
+log = structlog.get_logger(__name__)
+
+CANCEL_NAMES = frozenset({"cancel", "cancel.txt"})
+"""Whatever the case; Notepad adds the suffix, and Windows hides it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What the clerk is to do now."""
+
+    folders: dict[str, str]
+    """Job or batch id → its folder in `processing/`, as long as it may be cancelled."""
+    snapshot: Snapshot | None = None
+    notes: tuple[tuple[str, str], ...] = ()
+    """Folder in `processing/` and the text of its `STATUS.txt`."""
+    reports: tuple[tuple[Batch, BatchReport], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """What people did in `processing/`."""
+
+    cancelled: tuple[str, ...] = ()
+    """Ids of jobs and batches whose folder holds `CANCEL`."""
+    taken_away: tuple[str, ...] = ()
+    """Ids of those whose folder is not there any more."""
+
+
+class Clerk:
+    """Lives in a `Resident`."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+
+    def go_round(self, round_: Round) -> Noticed:
+        """Look first, then write; raises ResourceError E201 when the root is away."""
+        noticed = self._look(round_.folders)
+        try:
+            for claim_name, text in round_.notes:
+                write_note(self._root, claim_name, text)
+            for batch, report in round_.reports:
+                write_batch_reports(self._root, batch, report)
+            if round_.snapshot is not None:
+                write_status(self._root.status, round_.snapshot)
+        except ResourceError as error:  # what people did counts more than telling them
+            log.warning("status.not_written", root=str(self._root.path), error_code=error.code, reason=error.message)
+        return noticed
+
+    def _look(self, folders: dict[str, str]) -> Noticed:
+        require_root(self._root)
+        if not folders:
+            return Noticed()
+        with share_faults(self._root.processing):
+            present = set(os.listdir(self._root.processing))  # noqa: PTH208  # names are wanted, not paths
+            cancelled = tuple(one for one, name in folders.items() if name in present and self._has_cancel(name))
+        gone = tuple(one for one, name in folders.items() if name not in present)
+        if gone:
+            # Nothing may be inferred from a folder that is empty because the share went away a moment ago.
+            require_root(self._root)
+        return Noticed(cancelled=cancelled, taken_away=gone)
+
+    def _has_cancel(self, name: str) -> bool:
+        try:
+            entries = os.listdir(self._root.processing / name)  # noqa: PTH208
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return any(entry.casefold() in CANCEL_NAMES for entry in entries)

@@ -1,0 +1,97 @@
+"""Keeps disks from filling up: old originals, caches, private copies that nobody needs. One root at a time."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from heygemd.daemon.errands import Errand, Nursery
+from heygemd.daemon.frontdesk import FrontDesk
+from heygemd.jobs.roots import Root
+from heygemd.jobs.store import JobStore
+from heygemd.outbox.retention import sweep_cache, sweep_root
+from heygemd.settings import RetentionSettings
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 600.0
+LIMIT_S = 1800.0
+GIB = 1 << 30
+
+
+class Sweeper:
+    """Sends one errand after the other; what fails is tried again at the next round."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        nursery: Nursery,
+        settings: RetentionSettings,
+        state_dir: Path,
+        clock: Callable[[], float],
+        wall: Callable[[], datetime],
+    ) -> None:
+        self._store, self._nursery, self._settings, self._state_dir = store, nursery, settings, state_dir
+        self._clock, self._wall = clock, wall
+        self._due_s = clock() + EVERY_S / 10
+        """Not at once: a start has better things to do."""
+        self._todo: list[Root | None] = []
+        self._errand: Errand | None = None
+
+    def filenos(self) -> list[int]:
+        """Readable when an errand has ended."""
+        return [] if self._errand is None else [self._errand.fileno()]
+
+    def tick(self, desks: list[FrontDesk]) -> None:
+        """Begin a round when it is due; go on with the one under way."""
+        now_s = self._clock()
+        if self._errand is not None:
+            answer = self._errand.poll(now_s)
+            if answer is None:
+                return
+            self._errand = None
+            if not answer.is_good:
+                reason = answer.error.message if answer.error else answer.fault.strip().splitlines()[-1]
+                log.warning("sweeper.failed", reason=reason)
+        if now_s >= self._due_s:
+            self._due_s = now_s + EVERY_S
+            self._todo = [desk.root for desk in desks if desk.offline is None]
+            self._todo.append(None)
+            for desk in desks:
+                in_use = self._store.input_paths(desk.root.uuid)
+                desk.sweep_shared(frozenset(Path(path).name for path in in_use))
+        if self._todo:
+            self._begin(self._todo.pop(0), now_s)
+
+    def _begin(self, root: Root | None, now_s: float) -> None:
+        settings = self._settings
+        if root is None:
+            self._errand = Errand(
+                self._nursery, sweep_cache, self._state_dir / "cache", int(settings.cache_gib * GIB),
+                now_s=now_s, limit_s=LIMIT_S,
+            )  # fmt: skip
+            return
+        self._errand = Errand(
+            self._nursery, sweep_originals, root, self._wall(), settings, self._store.keeps(root.uuid),
+            now_s=now_s, limit_s=LIMIT_S,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """Kill what is under way; every sweep can be repeated."""
+        if self._errand is not None:
+            self._errand.end()
+            self._errand = None
+
+
+def sweep_originals(root: Root, now: datetime, settings: RetentionSettings, keeps: dict[str, int]) -> object:
+    """Remove what is older than the settings say; runs in a child."""
+    return sweep_root(
+        root,
+        today=now.date(),
+        done_days=settings.done_days,
+        failed_days=settings.failed_days,
+        keeps=keeps,
+        low_water_bytes=int(settings.low_water_gib * GIB),
+    )

@@ -1,0 +1,78 @@
+"""What the clerk sees in `processing/`, and what it never infers."""
+
+import shutil
+
+import pytest
+
+from heygemd.daemon.clerk import Clerk, Round
+from heygemd.errors import ResourceError
+from heygemd.intake.roots import init_root
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = init_root(tmp_path / "root")
+    for name in ("anna__abcdefgh", "ben__bcdefghi"):
+        (root.processing / name).mkdir()
+    return root
+
+
+FOLDERS = {"job-a": "anna__abcdefgh", "job-b": "ben__bcdefghi"}
+
+
+def test_nothing_is_noticed_where_nothing_was_done(root):
+    noticed = Clerk(root).go_round(Round(folders=FOLDERS))
+    assert (noticed.cancelled, noticed.taken_away) == ((), ())
+
+
+@pytest.mark.parametrize("name", ["CANCEL", "cancel", "Cancel.txt", "CANCEL.TXT"])
+def test_a_file_named_cancel_is_seen_whatever_its_case_and_with_the_suffix_that_windows_adds(root, name):
+    (root.processing / "anna__abcdefgh" / name).touch()
+    assert Clerk(root).go_round(Round(folders=FOLDERS)).cancelled == ("job-a",)
+
+
+def test_other_names_cancel_nothing(root):
+    (root.processing / "anna__abcdefgh" / "CANCELLED.mp4").touch()
+    assert Clerk(root).go_round(Round(folders=FOLDERS)).cancelled == ()
+
+
+def test_a_folder_that_was_taken_away_is_seen(root):
+    (root.processing / "ben__bcdefghi").rename(root.path.parent / "mine")
+    assert Clerk(root).go_round(Round(folders=FOLDERS)).taken_away == ("job-b",)
+
+
+def test_a_share_that_went_away_says_nothing_about_its_jobs(root):
+    shutil.rmtree(root.path)
+    root.processing.mkdir(parents=True)
+    with pytest.raises(ResourceError, match="root"):
+        Clerk(root).go_round(Round(folders=FOLDERS))
+
+
+def test_another_share_in_its_place_says_nothing_either(root):
+    shutil.rmtree(root.path)
+    init_root(root.path)
+    with pytest.raises(ResourceError):
+        Clerk(root).go_round(Round(folders=FOLDERS))
+
+
+def test_a_share_that_goes_away_between_two_looks_cancels_nothing(root, monkeypatch):
+    from heygemd.daemon import clerk as module
+
+    answers = iter([None, ResourceError("E201", "gone")])
+
+    def require(_root):
+        if (error := next(answers)) is not None:
+            raise error
+
+    monkeypatch.setattr(module, "require_root", require)
+    for name in FOLDERS.values():
+        (root.processing / name).rmdir()
+    with pytest.raises(ResourceError):
+        Clerk(root).go_round(Round(folders=FOLDERS))
+
+
+def test_a_note_says_how_to_cancel(root):
+    Clerk(root).go_round(Round(folders={}, notes=(("anna__abcdefgh", "put CANCEL here"), ("gone__aaaaaaaa", "x"))))
+    text = (root.processing / "anna__abcdefgh" / "STATUS.txt").read_bytes().decode("utf-8-sig")
+    assert "CANCEL" in text
+    assert not (root.processing / "gone__aaaaaaaa").exists()

@@ -1,0 +1,141 @@
+"""What is given up for room: originals before their time on a full disk, and the cache above its bound."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from heygemd.errors import ResourceError
+from heygemd.outbox import endings
+from heygemd.outbox.faulty_disk import FaultyDisk
+from heygemd.outbox.publish import deliver
+from heygemd.outbox.retention import sweep_cache
+from tests.outbox.retention_rig import YOUNG, archived, failed, sweep
+
+pytestmark = pytest.mark.usefixtures("roomy")
+
+
+@pytest.fixture
+def tmp_path(fast_path: Path) -> Path:
+    return fast_path
+
+
+class Meter:
+    """A disk on which what is deleted comes back as free space, or not."""
+
+    def __init__(self, root, total: int, *, comes_back: bool = True) -> None:
+        self.root, self.total, self.comes_back = root, total, comes_back
+        self.used = self.now()
+
+    def now(self) -> int:
+        return sum(path.stat().st_blocks * 512 for path in self.root.done.rglob("*") if path.is_file())
+
+    def __call__(self, root) -> int:
+        return self.total - (self.now() if self.comes_back else self.used)
+
+
+def fill(root, monkeypatch, **changes) -> list[Path]:
+    folders = [archived(root, f"2025-03-0{day}", size=4096) for day in range(1, 7)]
+    meter = Meter(root, total=6 * 8192 + 4096, **changes)
+    monkeypatch.setattr(endings, "free_bytes", meter)
+    monkeypatch.setattr("heygemd.outbox.retention.free_bytes", meter)
+    return folders
+
+
+def test_full_disk_takes_the_oldest_originals_before_their_time_and_no_more_than_needed(root, monkeypatch) -> None:
+    folders = fill(root, monkeypatch)
+    swept = sweep(root, low_water_bytes=2 * 8192 + 4096)
+    assert (swept.done, swept.early, swept.is_low) == (2, 2, False)
+    assert [folder.exists() for folder in folders] == [False, False, True, True, True, True]
+
+
+def test_full_disk_takes_even_what_is_otherwise_kept_for_ever_but_not_what_a_folder_asked_to_keep(
+    root, monkeypatch
+) -> None:
+    folders = fill(root, monkeypatch)
+    folders[0].rename(folders[0].with_name("mine__mineming"))
+    swept = sweep(root, low_water_bytes=1 << 30, done_days=0, keeps={"mineming": 0})
+    assert (swept.early, swept.is_low) == (5, True)
+    assert len(list(root.done.rglob("v.mp4"))) == 1
+
+
+def test_full_disk_never_takes_failed_jobs_films_or_a_folder_with_somebodys_file(
+    root, monkeypatch, make_delivery
+) -> None:
+    deliver(make_delivery())
+    folders = fill(root, monkeypatch)
+    kept = failed(root)
+    sweep(root, failed_days=0)
+    (folders[0] / "mine").write_bytes(b"")
+    swept = sweep(root, low_water_bytes=1 << 30, failed_days=0)
+    assert swept.early == 5
+    assert kept.exists()
+    assert folders[0].exists()
+    assert (root.outbox / "lessons/anna.mp4").exists()
+
+
+def test_disk_that_gives_nothing_back_does_not_cost_all_originals(root, monkeypatch) -> None:
+    fill(root, monkeypatch, comes_back=False)
+    swept = sweep(root, low_water_bytes=2 * 8192 + 4096)
+    assert (swept.early, swept.is_low) == (2, True)
+
+
+def test_sweep_makes_room_even_when_nothing_can_be_written(root) -> None:
+    folder, _ = archived(root), archived(root, YOUNG)
+
+    def full(step: int, call: str) -> None:
+        if call in ("create", "write", "sync"):
+            raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(ResourceError) as caught:
+        sweep(root, disk=FaultyDisk(full))
+    assert caught.value.code == "E202"
+    assert not folder.exists()
+    assert not list(root.private.glob(".*.part"))
+
+
+def cached(cache: Path, name: str, size: int, used_s: int) -> Path:
+    path = cache / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * size)
+    os.utime(path, (used_s, 1))
+    return path
+
+
+def test_cache_loses_what_was_used_least_recently(tmp_path) -> None:
+    files = [cached(tmp_path / "cache", f"tracks/{n}.npz", 100, used_s=used) for n, used in enumerate((30, 10, 20))]
+    speech = cached(tmp_path / "cache", "speech/s.npz", 100, used_s=40)
+    assert sweep_cache(tmp_path / "cache", 250) == 2
+    assert [path.exists() for path in (*files, speech)] == [True, False, False, True]
+    assert sweep_cache(tmp_path / "cache", 250) == 0
+    assert sweep_cache(tmp_path / "cache", 0) == 2
+
+
+def test_cache_sweep_touches_nothing_else(tmp_path) -> None:
+    cache, other = tmp_path / "cache", tmp_path / "other"
+    kept = [
+        cached(cache, "notes.txt", 1, 1),
+        cached(cache, f"a.npz.{os.getpid()}.part", 1, 1),
+        cached(other, "x.npz", 9, 1),
+    ]
+    (cache / "link.npz").symlink_to(other / "x.npz")
+    (cache / "folder").symlink_to(other)
+    (cache / "dir.npz").mkdir()
+    assert sweep_cache(cache, 0) == 0
+    assert all(path.exists() for path in kept)
+    assert (cache / "link.npz").is_symlink()
+
+
+def test_unfinished_cache_files_of_dead_processes_go(tmp_path) -> None:
+    dead = os.fork()
+    if dead == 0:
+        os._exit(0)
+    os.waitpid(dead, 0)
+    part = cached(tmp_path / "cache", f"tracks/a.npz.{dead}.part", 5, 1)
+    sweep_cache(tmp_path / "cache", 1000)
+    assert not part.exists()
+
+
+def test_cache_that_was_never_made_is_empty(tmp_path) -> None:
+    assert sweep_cache(tmp_path / "nothing", 0) == 0
