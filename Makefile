@@ -8,7 +8,7 @@ export HOME := $(CURDIR)/build/home
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test soak bench demo clean
+.PHONY: help setup tools check test soak bench demo clean
 
 define lint
 @mkdir -p build
@@ -24,16 +24,20 @@ help: ## list these words
 setup: ## make .venv and install what is missing (a second run ends at once)
 	@scripts/setup.sh
 
-check: setup ## linters, types, import contracts and the fast tests
+tools: ## make setup, and what the tests drive beside that (a Samba server, a browser)
+	@scripts/setup.sh --tests
+
+check: tools ## linters, types, import contracts and the fast tests
 	$(lint)
 	$(BIN)/pytest -q -rs -m "not slow"
 
-test: setup ## linters, types, import contracts and every test
+test: tools ## linters, types, import contracts and every test
 	$(lint)
 	$(BIN)/pytest -q -rs
 
-soak: setup ## long runs: writers that do everything wrong, kills at random (about an hour)
+soak: tools ## long runs: writers that do everything wrong, kills at random (about an hour)
 	$(BIN)/python scripts/soak_writers.py
+	[ $$(id -u) != 0 ] || $(BIN)/python scripts/soak_writers.py --smb
 	$(BIN)/python scripts/soak_kills.py
 
 bench: setup ## measure: runs every scripts/bench_*.py

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from soak.goods import Clips, make_clips, make_goods
 from soak.mutants import MUTANTS
-from soak.shard import Shard, Tally
+from soak.shard import SEEN, Shard, Tally
 
-TELLING = ("partial", "lost", "published twice", "originals", "store")
+TELLING = (SEEN, "lost", "published twice", "originals", "store")
 """Kinds of violations that tell of a broken promise about films; a mutant must show one of them."""
 SHOWN = 5
 """Violations of each kind that are printed; the JSON holds all."""
@@ -43,7 +43,7 @@ def main() -> int:
     if args.json:
         Path(args.json).write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     if args.mutant:
-        caught = [kind for kind in TELLING if result["violations"][kind]]
+        caught = [kind for kind in TELLING if result["violations"].get(kind)]
         print(f"the mutant {args.mutant} was {'caught by: ' + ', '.join(caught) if caught else 'NOT caught'}")
         return 0 if caught else 1
     return 1 if result["broken"] else 0
@@ -121,7 +121,7 @@ def show(result: dict) -> None:
           f"{result['seconds']:.0f} s")  # fmt: skip
     print(f"the last child of a killed daemon was gone after {result['slowest_orphan_s']:.2f} s")
     for kind, found in result["violations"].items():
-        print(f"{kind:16} {len(found):5}")
+        print(f"{kind:20} {len(found):5}")
         for text in found[:SHOWN]:
             print(f"    {text}")
 

@@ -145,6 +145,8 @@ def run_daemon(folder: Path, root: Root, args: argparse.Namespace) -> Iterator[s
             stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     try:
+        while not (root.status / "status.json").exists() and daemon.poll() is None:
+            time.sleep(0.05)  # its first look is what the writers wait for
         yield daemon
         if daemon.poll() is not None:
             sys.exit(f"the daemon ended: {(folder / 'daemon.log').read_text()[-2000:]}")

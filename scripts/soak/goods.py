@@ -35,6 +35,8 @@ class Lot:
     """Path below the outbox → sha256 of the inputs that its report must name."""
     stays: frozenset[str] = frozenset()
     """Files that nobody takes out of the inbox."""
+    batch: str | None = None
+    """Path below the outbox of the reports of a batch, without ending."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,11 @@ class Goods:
         return {
             path: sha256(data) for lot in self.lots for path, data in lot.files.items() if path not in lot.stays
         }  # fmt: skip
+
+    @property
+    def batches(self) -> frozenset[str]:
+        """Where the reports of all batches lie."""
+        return frozenset(lot.batch for lot in self.lots if lot.batch)
 
     @property
     def stays(self) -> frozenset[str]:
@@ -141,7 +148,7 @@ class _Maker:
         films = {f"{name}.mp4" if count == 1 else f"{name}/{stem}.mp4": data for stem, data in sounds.items()}
         files = {f"{name}.job/face.mp4": picture, **{f"{name}.job/{stem}.wav": data for stem, data in sounds.items()}}
         orders = {film: frozenset({sha256(picture), sha256(data)}) for film, data in films.items()}
-        return Lot(files=files, films=orders)
+        return Lot(files=files, films=orders, batch=name)
 
     def manifest(self) -> Lot:
         """Rows with one picture in common; the manifest comes last."""
@@ -153,4 +160,5 @@ class _Maker:
         return Lot(
             files={"host.mp4": picture, **sounds, "show.heygem.json": text},
             films={film: frozenset({sha256(picture), sha256(data)}) for film, data in films.items()},
+            batch="show",
         )  # fmt: skip

@@ -4,12 +4,13 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from soak.goods import Goods
 
-PRIVATE_FOLDERS = ("claims", "batches", "shared", "tmp")
+PRIVATE_FOLDERS = ("claims", "batches", "tmp")
 """Folders below `.heygemd` in which nothing of an ended job may lie."""
 EVENT_FIELDS = ("seq", "job", "state", "attempts", "error_code")
 
@@ -19,10 +20,12 @@ class Outbox:
     """The films seen so far, so that each is read once, and again when it is another file."""
 
     folder: Path
+    wanted: Collection[str]
+    """Paths of the films that may appear."""
     seen: dict[Path, tuple[int, int, int]] = field(default_factory=dict)
 
     def look(self) -> list[str]:
-        """Check every film that is new: a report beside it that names its bytes. Safe beside a running daemon."""
+        """Check every film that is new: it is wanted, and its report names its bytes. Safe beside a running daemon."""
         wrong = []
         for film in sorted(self.folder.rglob("*.mp4")):
             status = film.stat()
@@ -31,6 +34,8 @@ class Outbox:
                 continue
             if film in self.seen:
                 wrong.append(f"{film.name}: the film was replaced")
+            elif str(film.relative_to(self.folder)) not in self.wanted:
+                wrong.append(f"{film.name}: one film too many")
             self.seen[film] = face
             wrong += _check_film(film)
         return wrong
@@ -130,21 +135,14 @@ def _left_over(grounds: Grounds, goods: Goods) -> list[str]:
     places.append(grounds.state / "work")
     left = [path for place in places if place.is_dir() for path in place.iterdir()]
     left += [path for top in (root, grounds.state) for path in top.rglob("*.part")]
-    companions = {companion for film in goods.films for companion in _names_of(film)}
-    left += [
-        path
-        for path in (root / "outbox").rglob("*")
-        if path.is_file() and str(path.relative_to(root / "outbox")) not in companions and path.suffix != ".mp4"
-    ]
+    known = {name for film in goods.films for name in (film, f"{film}.json", f"{film.removesuffix('.mp4')}.jpg")}
+    known |= {f"{name}.report.{kind}" for name in goods.batches for kind in ("json", "csv")}
+    outbox = root / "outbox"
+    left += [path for path in outbox.rglob("*") if path.is_file() and str(path.relative_to(outbox)) not in known]
+    # Private copies are swept every ten minutes; until then each is what its name says.
+    copies = [path for path in (private / "shared").glob("*") if path.is_file()]
+    left += [path for path in copies if hashlib.sha256(path.read_bytes()).hexdigest() != path.stem]
     return [f"{path.relative_to(grounds.folder)}: left over" for path in sorted(set(left))]
-
-
-def _names_of(film: str) -> tuple[str, ...]:
-    stem = film.removesuffix(".mp4")
-    folder = film.rpartition("/")[0]
-    manifest = folder.rpartition("/")[2]
-    reports = (f"{folder}/{manifest}.report.json", f"{folder}/{manifest}.report.csv") if folder else ()
-    return (film, f"{film}.json", f"{stem}.jpg", *reports)
 
 
 def _rows(grounds: Grounds, sql: str) -> list[tuple[object, ...]]:

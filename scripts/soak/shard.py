@@ -32,6 +32,8 @@ preset = "ultrafast"
 max_attempts = 1000
 max_strikes = 1000
 """
+SEEN = "seen in the outbox"
+"""Kind of the violations that could be seen at some moment."""
 VICTIMS = {"daemon": 80, "worker": 7, "helper": 9, "nursery": 4}
 """Who is killed, in percent: helpers are desks and errands, the nursery is the fork server they come from."""
 MOMENTS = {"start": 25, "work": 25, "change": 20, "handing over": 30}
@@ -59,7 +61,7 @@ class Tally:
     seconds: float = 0.0
     looks: int = 0
     slowest_orphan_s: float = 0.0
-    violations: dict[str, list[str]] = field(default_factory=lambda: {"partial": [], "survivors": [], "faults": []})
+    violations: dict[str, list[str]] = field(default_factory=lambda: {SEEN: [], "survivors": [], "faults": []})
 
     def note(self, kind: str, found: list[str]) -> None:
         """Add violations of one kind."""
@@ -72,7 +74,7 @@ class Shard:
     def __init__(self, folder: Path, goods: Goods, kills: int, seed: int, mutant: str | None) -> None:
         self._grounds, self._goods, self._kills, self._mutant = Grounds(folder), goods, kills, mutant
         self._random = random.Random(seed)
-        self._outbox = Outbox(self._grounds.root / "outbox")
+        self._outbox = Outbox(self._grounds.root / "outbox", goods.films.keys())
         self._to_drop = list(goods.lots)
         self._total = len(goods.films)
         self._daemon: psutil.Popen | None = None
@@ -85,14 +87,22 @@ class Shard:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._prepare()
         self._drop_until(HEAD_START * self._total)
-        while self.tally.kills.total() < self._kills:
+        while self.tally.kills.total() < self._kills and not self._is_caught:
             self._live()
-        self._drop_until(self._total)
-        self._finish()
-        for kind, found in check_end(self._grounds, self._goods).items():
-            self.tally.note(kind, found)
+        if self._is_caught:
+            self._give_up()
+        else:
+            self._drop_until(self._total)
+            self._finish()
+            for kind, found in check_end(self._grounds, self._goods).items():
+                self.tally.note(kind, found)
         self.tally.seconds = time.monotonic() - began_s
         return self.tally
+
+    @property
+    def _is_caught(self) -> bool:
+        """A mutant need not be watched any longer."""
+        return self._mutant is not None and bool(self.tally.violations[SEEN])
 
     def _prepare(self) -> None:
         self._grounds.logs.mkdir(parents=True)
@@ -186,7 +196,7 @@ class Shard:
 
     def _look(self) -> None:
         self.tally.looks += 1
-        self.tally.note("partial", self._outbox.look())
+        self.tally.note(SEEN, self._outbox.look())
 
     def _done(self) -> int:
         return len(self._outbox.seen)
@@ -211,6 +221,12 @@ class Shard:
                     orphan.kill()
                 return
             time.sleep(0.02)
+
+    def _give_up(self) -> None:
+        if self._daemon is not None and self._daemon.poll() is None:
+            self._daemon.kill()
+            self._daemon.wait()
+        self._bury_orphans()
 
     def _finish(self) -> None:
         """Let it come to rest undisturbed."""

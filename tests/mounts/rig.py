@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,12 +130,13 @@ class Share:
 
 
 def fill(folder, leave_mib=0):
-    """Use up the space of the file system that `folder` lies on, to the last block."""
+    """Use up the space of the file system that `folder` lies on, to the last block; others may write meanwhile."""
     file = folder / ".fill"
-    found = os.statvfs(folder)
-    left_bytes = found.f_bavail * found.f_frsize - leave_mib * MIB
     with file.open("wb") as out:
-        os.posix_fallocate(out.fileno(), 0, max(1, left_bytes))
+        while (left := os.statvfs(folder)).f_bavail * left.f_frsize > leave_mib * MIB:
+            taken_bytes = out.seek(0, os.SEEK_END)
+            with suppress(OSError):
+                os.posix_fallocate(out.fileno(), taken_bytes, left.f_bavail * left.f_frsize - leave_mib * MIB)
     return file
 
 

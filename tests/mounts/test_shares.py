@@ -177,6 +177,7 @@ def test_mount_inside_an_inbox_is_not_entered(share, studio, goods, tmp_path, ki
     Share(kept=hidden, place=inner).mount()
     before = sorted(hidden.rglob("*"))
     studio.start()
+    time.sleep(1.5)  # what lies there has settled by now
     goods.drop(share.inbox, "zoe")
     studio.wait_for(lambda: studio.states().get("zoe") == "done")
     time.sleep(1)

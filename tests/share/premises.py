@@ -199,6 +199,8 @@ def open_premises(folder: Path, shares: dict[str, str]) -> Iterator[Premises]:
     try:
         with _daemon(config, folder / "daemon.log") as daemon:
             people = {name: Person(name, root, samba, folder / "scratch", daemon) for name, root in roots.items()}
+            for person in people.values():
+                person.wait_for((person.root.status / "status.json").exists)
             yield Premises(folder, samba, people, daemon)
     finally:
         samba.stop()

@@ -77,6 +77,11 @@ def find_tool(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
 
 
+def is_usable() -> bool:
+    """Tell whether a server can be started: smbd takes the rights of the files' owner, which only root may."""
+    return os.geteuid() == 0 and all(map(find_tool, TOOLS))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """One exported folder, named like the one user who may enter it."""

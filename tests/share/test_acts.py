@@ -89,44 +89,48 @@ def test_a_folder_taken_out_while_it_is_checked_leaves_its_files_with_the_person
     assert ((folder / "hasty.mp4").read_bytes(), (folder / "hasty.wav").read_bytes()) == (mine.video, mine.audio)
 
 
-def test_a_failed_job_that_was_mended_and_moved_back_is_made(anna, sums):
-    broken, whole = pair("mended", is_refused=True), pair("mended")
-    anna.put_pair(broken, "mended")
+@pytest.fixture(scope="module")
+def dropped(premises):
+    """What the tests below go on with, put into Anna's inbox at once; returns the pairs by name."""
+    mine = {
+        name: pair(name, is_refused=name in ("mended", "hopeless")) for name in ("mended", "hopeless", "again", "name")
+    }
+    for name, data in mine.items():
+        premises.people["anna"].put_pair(data, name)
+    return mine
+
+
+def test_a_failed_job_that_was_mended_and_moved_back_is_made(anna, dropped, sums):
     failed = anna.failure("mended").path
-    anna.put(whole.video, f"failed/{failed.name}/mended.mp4")
+    anna.put(pair("mended").video, f"failed/{failed.name}/mended.mp4")
     anna.smb(f'rename "failed/{failed.name}" "inbox/{failed.name}"')
-    film = anna.film("mended")
-    assert film.sums == sums(whole)
+    anna.wait_for(lambda: not failed.exists())
+    assert anna.film("mended").sums == sums(pair("mended"))
     assert not (anna.root.inbox / failed.name).exists()
 
 
-def test_a_failed_job_that_was_moved_back_unchanged_fails_again_with_its_files(anna):
-    mine = pair("hopeless", is_refused=True)
-    anna.put_pair(mine, "hopeless")
+def test_a_failed_job_that_was_moved_back_unchanged_fails_again_with_its_files(anna, dropped):
     first = anna.failure("hopeless")
     anna.smb(f'rename "failed/{first.path.name}" "inbox/{first.path.name}"')
     anna.wait_for(lambda: not (anna.root.inbox / first.path.name).exists())
     second = anna.failure("hopeless")
     assert second.report["error"]["code"] == "E105"
-    assert (second.path / "hopeless.wav").read_bytes() == mine.audio
+    assert (second.path / "hopeless.wav").read_bytes() == dropped["hopeless"].audio
     assert len(list(anna.root.failed.glob("hopeless__*"))) == 1
 
 
-def test_the_same_bytes_again_are_not_computed_twice(anna, premises):
-    mine = pair("again")
-    anna.put_pair(mine, "again")
+def test_the_same_bytes_again_are_not_computed_twice(anna, dropped):
     film = anna.film("again")
     stamp = film.path.stat().st_mtime_ns
-    anna.put_pair(mine, "again")
+    anna.put_pair(dropped["again"], "again")
     anna.wait_for(lambda: len(list(anna.root.done.glob("*/again__*/again.wav"))) == 2)
     assert film.path.stat().st_mtime_ns == stamp
     assert [path.name for path in anna.root.outbox.glob("again*.mp4")] == ["again.mp4"]
 
 
-def test_new_bytes_under_an_old_name_are_a_second_version(anna, sums):
-    one, two = pair("version 1"), pair("version 2")
-    anna.put_pair(one, "name")
-    assert anna.film("name").sums == sums(one)
-    anna.put_pair(two, "name")
-    assert anna.film("name.v2").sums == sums(two)
-    assert anna.film("name").sums == sums(one)
+def test_new_bytes_under_an_old_name_are_a_second_version(anna, dropped, sums):
+    assert anna.film("name").sums == sums(dropped["name"])
+    other = pair("version 2")
+    anna.put_pair(other, "name")
+    assert anna.film("name.v2").sums == sums(other)
+    assert anna.film("name").sums == sums(dropped["name"])

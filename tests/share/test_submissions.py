@@ -16,7 +16,7 @@ MANIFEST = "id,video,audio\nep01,anna.mp4,one.wav\nep02,anna.mp4,../../secret.wa
 
 @pytest.fixture(scope="module")
 def everything(premises, tmp_path_factory):
-    """All folders of this file, dragged into Anna's inbox at once; returns Anna."""
+    """All folders of this file, dragged into Anna's inbox at once, and a `meeting` of everybody; returns Anna."""
     anna, folder = premises.people["anna"], tmp_path_factory.mktemp("desktop")
     files = {f"{stem}.mp4": pair(stem).video for stem in TREE} | {f"{stem}.wav": pair(stem).audio for stem in TREE}
     gala = pair("gala")
@@ -30,6 +30,10 @@ def everything(premises, tmp_path_factory):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     anna.smb(f'lcd "{folder}"', "cd inbox", "recurse ON", "prompt OFF", "mput *")
+    for suffix in ("mp4", "wav"):
+        for person in premises.people.values():
+            mine = pair(f"meeting of {person.name}")
+            person.put(mine.video if suffix == "mp4" else mine.audio, f"inbox/meeting.{suffix}")
     return anna
 
 
@@ -60,6 +64,11 @@ def test_a_manifest_orders_the_good_rows_and_names_the_bad_ones(everything):
     text = everything.wait_for(lambda: "E126" in (found := report.read_text(encoding="utf-8-sig")) and found)
     (bad,) = [line for line in text.splitlines() if "E126" in line]
     assert "ep02" in bad
+
+
+def test_two_people_with_the_same_name_get_their_own_films(everything, people, sums):
+    for person in people:
+        assert person.film("meeting").sums == sums(pair(f"meeting of {person.name}"))
 
 
 STEMS = ("你好,世界", "Übung Ärger", "각하", "が ぎ")
@@ -95,18 +104,6 @@ def test_blanks_and_dots_before_the_suffix_do_not_part_a_pair(anna):
     for video, audio in BLANKS.items():
         folder = anna.wait_for(lambda video=video: next(anna.root.failed.glob(f"*__*/{video}"), None)).parent
         assert ((folder / video).read_bytes(), (folder / audio).read_bytes()) == (mine[video].video, mine[video].audio)
-
-
-def test_two_people_with_the_same_name_get_their_own_films(people, sums):
-    mine = {person: pair(f"meeting of {person.name}") for person in people}
-    for person in people:
-        person.make_folder("inbox/meeting")
-    for suffix in ("mp4", "wav"):
-        for person in people:
-            data = mine[person].video if suffix == "mp4" else mine[person].audio
-            person.put(data, f"inbox/meeting/meeting.{suffix}")
-    for person in people:
-        assert person.film("meeting/meeting").sums == sums(mine[person])
 
 
 def test_nobody_sees_the_share_of_another(premises):
