@@ -1,6 +1,6 @@
 """Kill the daemon, again and again, while it makes small films; then count what was lost, doubled or left half done.
 
-    python scripts/soak_kills.py [--films 1000] [--kills 400] [--shards 10] [--parallel 3] [--seed 1] [--mix]
+    python scripts/soak_kills.py [--films 1000] [--kills 400] [--shards 9] [--parallel 3] [--seed 1] [--mix]
                                  [--mutant NAME] [--keep FOLDER] [--json FILE]
 
 SIGKILL meets the daemon (four times of five), a worker, a desk or errand, or the fork server: at its start, in the
@@ -53,7 +53,7 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=400)
-    parser.add_argument("--shards", type=int, default=10)
+    parser.add_argument("--shards", type=int, default=9)
     parser.add_argument("--parallel", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--mix", action="store_true", help="Also job folders, _default folders and manifests.")

@@ -51,6 +51,8 @@ class Clerk:
 
     def __init__(self, root: Root) -> None:
         self._root = root
+        self._trouble: str | None = None
+        """Said once, and again when it is another one."""
 
     def go_round(self, round_: Round) -> Noticed:
         """Look first, then write; raises ResourceError E201 when the root is away."""
@@ -63,7 +65,12 @@ class Clerk:
             if round_.snapshot is not None:
                 write_status(self._root.status, round_.snapshot)
         except ResourceError as error:  # what people did counts more than telling them
-            log.warning("status.not_written", root=str(self._root.path), error_code=error.code, reason=error.message)
+            if error.message != self._trouble:
+                root, reason = str(self._root.path), error.message
+                log.warning("status.not_written", root=root, error_code=error.code, reason=reason)
+            self._trouble = error.message
+        else:
+            self._trouble = None
         return noticed
 
     def _look(self, folders: dict[str, str]) -> Noticed:

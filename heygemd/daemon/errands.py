@@ -8,15 +8,25 @@ Children are forked from multiprocessing's fork server, which has imported the l
 import ctypes
 import multiprocessing
 import signal
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
+import structlog
+
 from heygemd.errors import HeygemdError, ResourceError, error_for
 from heygemd.log import LogChoice, configure
+
+log = structlog.get_logger(__name__)
+
+START_TRIES = 10
+START_PAUSE_S = 0.05
+"""The only wait of the loop: half a second at most, when somebody has killed the fork server."""
 
 PRELOADED = (
     "heygemd.daemon.clerk", "heygemd.daemon.desk", "heygemd.outbox.again", "heygemd.outbox.bundle",
@@ -65,10 +75,7 @@ class _Child:
 
     def __init__(self, nursery: Nursery, target: Callable[..., None], *args: object) -> None:
         self._pipe, theirs = nursery.server.Pipe()
-        self._process: ForkServerProcess = nursery.server.Process(
-            target=target, args=(theirs, nursery.logs, *args), daemon=True
-        )
-        self._process.start()
+        self._process = _start(nursery, target, (theirs, nursery.logs, *args))
         theirs.close()
 
     def fileno(self) -> int:
@@ -103,6 +110,22 @@ class _Child:
             self._process.kill()
         self._process.join(5)
         self._pipe.close()
+
+
+def _start(nursery: Nursery, target: Callable[..., None], args: tuple[object, ...]) -> ForkServerProcess:
+    """Start a child. A fork server that was killed is replaced by the next start, as soon as its death is seen."""
+    for attempt in reversed(range(START_TRIES)):
+        process = nursery.server.Process(target=target, args=args, daemon=True)
+        try:
+            process.start()
+        except (ConnectionError, EOFError):
+            if not attempt:
+                raise
+            log.warning("daemon.nursery_lost")
+            time.sleep(START_PAUSE_S)
+        else:
+            return process
+    raise AssertionError("unreachable")
 
 
 class Errand:
@@ -184,17 +207,27 @@ def _late(limit_s: float) -> Answer:
 
 def _run_once(pipe: Connection, logs: LogChoice, function: Callable[..., object], args: tuple[object, ...]) -> None:
     _settle_in(logs)
-    pipe.send(_guarded(function, *args))
+    with _parent_there():
+        pipe.send(_guarded(function, *args))
 
 
 def _reside(pipe: Connection, logs: LogChoice, factory: Callable[..., object], args: tuple[object, ...]) -> None:
     _settle_in(logs)
+    with _parent_there():
+        _answer_calls(pipe, factory, args)
+
+
+@contextmanager
+def _parent_there() -> Iterator[None]:
+    """A daemon that was killed is no fault of its children: they end without a word."""
+    with suppress(EOFError, ConnectionResetError, BrokenPipeError):
+        yield
+
+
+def _answer_calls(pipe: Connection, factory: Callable[..., object], args: tuple[object, ...]) -> None:
     held: object = None
     while True:
-        try:
-            method, call_args = pipe.recv()
-        except EOFError:
-            return
+        method, call_args = pipe.recv()
         if held is None:
             held = _guarded(factory, *args)
         if isinstance(held, _Failure):

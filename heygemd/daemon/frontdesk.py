@@ -47,9 +47,7 @@ class FrontDesk:
         """Batches whose folder is to be put away; asked for until the findings say that it was."""
         self.findings: Findings | None = None
         self.offline: str | None = None
-        self._alarm.start()
-        # On a mount there is none, and nothing here may touch it again: the share may be dead by then.
-        self._has_alarm = self._alarm.is_alive()
+        self._alarm.tend()
 
     @property
     def paused(self) -> str | None:
@@ -100,11 +98,9 @@ class FrontDesk:
 
     def tick(self, now_s: float) -> Findings | None:
         """Start a look when it is due; returns what a look has found, once."""
-        if self._has_alarm and now_s >= self._alarm_due_s:
+        if now_s >= self._alarm_due_s:
             self._alarm_due_s = now_s + ALARM_EVERY_S
-            if self._alarm.needs_rebuild():
-                self._alarm.start()
-                self._wants_look = True  # what was born while nobody watched wakes nobody
+            self._alarm.tend()
         found = self._take_findings(now_s)
         if found is not None or self._desk.is_busy:
             return found

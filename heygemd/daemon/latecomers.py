@@ -1,19 +1,78 @@
 """Roots of the configuration that are not there yet: a share that is mounted after the daemon has started."""
 
+import select
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
-from heygemd.daemon.errands import Errand, Nursery
-from heygemd.errors import HeygemdError
-from heygemd.intake.roots import open_root
+from heygemd.daemon.errands import Answer, Errand, Nursery
+from heygemd.errors import HeygemdError, ResourceError, SetupError
+from heygemd.intake.roots import open_present, open_root, refuse_nested
 from heygemd.jobs.roots import Root
+from heygemd.outbox.originals import sweep_parts
 
 log = structlog.get_logger(__name__)
 
+START_LIMIT_S = 5.0
+"""At the start a root that does not answer for so long is one that comes later."""
+SWEEP_LIMIT_S = 60.0
 EVERY_S = 10.0
 LIMIT_S = 60.0
+
+
+def find_roots(
+    paths: tuple[Path, ...], nursery: Nursery, clock: Callable[[], float]
+) -> tuple[tuple[Root, ...], tuple[Path, ...]]:
+    """Return the roots that are there, and the paths of those that are not or do not answer.
+
+    Each is asked in a child, for a share may hang. Raises SetupError E401 for one that is there but wrong.
+    """
+    errands = [(path, Errand(nursery, open_present, (path,), now_s=clock(), limit_s=START_LIMIT_S)) for path in paths]
+    found: list[Root] = []
+    absent: list[Path] = []
+    for path, errand in errands:
+        answer = _wait_for(errand, clock)
+        if isinstance(answer.error, SetupError):
+            raise answer.error
+        present, missing = answer.value if answer.is_good else ((), (path.absolute(),))
+        found += present
+        absent += missing
+        if missing:
+            reason = answer.error.message if answer.error else "it has no sentinel: the share is not mounted yet"
+            log.warning("root.went_offline", root=str(path), reason=reason)
+    refuse_nested(found)
+    return tuple(found), tuple(absent)
+
+
+def sweep_outboxes(
+    roots: tuple[Root, ...], known: frozenset[str], nursery: Nursery, clock: Callable[[], float]
+) -> None:
+    """Remove what a crash has left half copied, before anything is delivered; a share that refuses keeps it."""
+    errands = [
+        (root, Errand(nursery, sweep_parts, root.outbox, known, now_s=clock(), limit_s=SWEEP_LIMIT_S)) for root in roots
+    ]
+    for root, errand in errands:
+        answer = _wait_for(errand, clock)
+        if not answer.is_good:
+            reason = answer.error.message if answer.error else answer.fault.strip().splitlines()[-1]
+            log.warning("sweeper.failed", root=str(root.path), reason=reason)
+
+
+def come(path: Path, known: frozenset[str]) -> Root:
+    """Open a root that was not there at the start, and sweep it; runs in a child."""
+    root = open_root(path)
+    with suppress(ResourceError):
+        sweep_parts(root.outbox, known)
+    return root
+
+
+def _wait_for(errand: Errand, clock: Callable[[], float]) -> Answer:
+    """Wait: the daemon does nothing else before it has begun."""
+    while (answer := errand.poll(clock())) is None:
+        select.select([errand.fileno()], [], [], 0.1)
+    return answer
 
 
 class Latecomers:
@@ -23,9 +82,9 @@ class Latecomers:
         self.paths, self._nursery, self._clock = list(paths), nursery, clock
         self._errands: dict[Path, Errand] = {}
         self._refused: set[Path] = set()
+        self.known: frozenset[str] = frozenset()
+        """Ids of the jobs whose leavings may be swept."""
         self._due_s = clock() + EVERY_S if paths else float("inf")
-        for path in paths:
-            log.warning("root.went_offline", root=str(path), reason="it has no sentinel: the share is not mounted yet")
 
     def filenos(self) -> list[int]:
         """Readable when there is an answer."""
@@ -38,7 +97,7 @@ class Latecomers:
     def tick(self) -> tuple[Root, ...]:
         """Return the roots that have come, once each."""
         now_s = self._clock()
-        come = []
+        arrived = []
         for path, errand in list(self._errands.items()):
             answer = errand.poll(now_s)
             if answer is None:
@@ -46,15 +105,17 @@ class Latecomers:
             del self._errands[path]
             if answer.is_good:
                 self.paths.remove(path)
-                come.append(answer.value)
+                arrived.append(answer.value)
         if not self.paths and not self._errands:
             self._due_s = float("inf")
         elif now_s >= self._due_s:
             self._due_s = now_s + EVERY_S
             for path in self.paths:
                 if path not in self._errands:
-                    self._errands[path] = Errand(self._nursery, open_root, path, now_s=now_s, limit_s=LIMIT_S)
-        return tuple(come)
+                    self._errands[path] = Errand(
+                        self._nursery, come, path, self.known, now_s=now_s, limit_s=LIMIT_S
+                    )  # fmt: skip
+        return tuple(arrived)
 
     def refuse(self, root: Root, error: HeygemdError) -> None:
         """Say once why a root that has come cannot be served; one that another daemon serves is asked for again."""
@@ -64,6 +125,14 @@ class Latecomers:
         if error.code == "E404":
             self.paths.append(root.path)
             self._due_s = self._clock() + EVERY_S
+
+    def postpone(self, path: Path, reason: str) -> None:
+        """Ask again later for a root that has come but cannot be used yet."""
+        if path not in self._refused:
+            log.warning("root.went_offline", root=str(path), reason=reason)
+        self._refused.add(path)
+        self.paths.append(path)
+        self._due_s = self._clock() + EVERY_S
 
     def stop(self) -> None:
         """End what is under way."""

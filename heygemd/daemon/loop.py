@@ -27,14 +27,14 @@ from heygemd.daemon.batchbook import BatchBook
 from heygemd.daemon.errands import Nursery, open_nursery
 from heygemd.daemon.frontdesk import FrontDesk
 from heygemd.daemon.handover import Handover
-from heygemd.daemon.latecomers import Latecomers
+from heygemd.daemon.latecomers import Latecomers, find_roots, sweep_outboxes
 from heygemd.daemon.reception import Reception
 from heygemd.daemon.snapshot import take_snapshot
 from heygemd.daemon.sweeper import Sweeper
 from heygemd.daemon.twins import Twins
 from heygemd.errors import ResourceError, SetupError
 from heygemd.intake.filesystems import is_local
-from heygemd.intake.roots import open_present, open_roots, refuse_nested
+from heygemd.intake.roots import open_roots, refuse_nested
 from heygemd.jobs.export import EventLog
 from heygemd.jobs.job import EngineName
 from heygemd.jobs.roots import Root
@@ -42,7 +42,6 @@ from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
 from heygemd.log import LogChoice
 from heygemd.media.ffmpeg import require_tools
-from heygemd.outbox.originals import sweep_parts
 from heygemd.outbox.status import Snapshot
 from heygemd.scheduler.scheduler import FilmReady, Outcome, Scheduler
 from heygemd.settings import Settings
@@ -193,6 +192,9 @@ class Daemon:
         except SetupError as error:
             self.latecomers.refuse(root, error)
             return
+        except OSError as error:  # a full or read-only share: asked for again
+            self.latecomers.postpone(root.path, f"{error.filename}: {error.strerror}")
+            return
         log.info("root.came_online", root=str(root.path))
         self.serve(root)
 
@@ -246,6 +248,10 @@ class Daemon:
     def _guarded_tick(self) -> None:
         try:
             self.tick()
+        except ResourceError as error:
+            # The store itself cannot be written: a full disk is no bug. Nothing is lost; what failed is done again.
+            log.warning("daemon.paused", error_code=error.code, reason=error.message)
+            self._rest(FAULT_PAUSE_S)
         except Exception:
             # The border of one tick: a bug must not end a daemon that has work in hand. It is loud, and slow.
             log.exception("daemon.tick_failed")
@@ -287,11 +293,25 @@ class Daemon:
         return take_snapshot(self, desk)
 
 
-def _find_roots(settings: Settings) -> tuple[tuple[Root, ...], tuple[Path, ...]]:
+def _find_roots(settings: Settings, nursery: Nursery) -> tuple[tuple[Root, ...], tuple[Path, ...]]:
     """Open the roots. Only a daemon that knows where its state lies can wait for one that is not mounted yet."""
     if settings.state_dir is None and "STATE_DIRECTORY" not in os.environ:
         return open_roots(settings.roots), ()
-    return open_present(settings.roots)
+    return find_roots(settings.roots, nursery, time.monotonic)
+
+
+def _lock_roots(roots: tuple[Root, ...], stack: ExitStack) -> tuple[tuple[Root, ...], tuple[Path, ...]]:
+    """Keep other daemons away; a share that cannot be written just now is left for later."""
+    held: list[Root] = []
+    refused: list[Path] = []
+    for root in roots:
+        try:
+            stack.enter_context(places.locked(root.private / "lock"))
+            held.append(root)
+        except OSError as error:
+            log.warning("root.went_offline", root=str(root.path), reason=f"{error.filename}: {error.strerror}")
+            refused.append(root.path)
+    return tuple(held), tuple(refused)
 
 
 @contextmanager
@@ -300,7 +320,8 @@ def open_daemon(settings: Settings) -> Iterator[Daemon]:
     require_tools()
     # Also hashes the weights once, here, so that no tick ever waits for 436 MB.
     catalogue.choose_engine(EngineName(settings.render.engine), settings.models_dir)
-    roots, absent = _find_roots(settings)
+    nursery = open_nursery(LogChoice(level=settings.log_level))
+    roots, absent = _find_roots(settings, nursery)
     state_dir = places.state_dir(settings, roots)
     for root in roots:
         if state_dir.is_relative_to(root.path):
@@ -310,13 +331,12 @@ def open_daemon(settings: Settings) -> Iterator[Daemon]:
         raise SetupError("E401", f"the state directory {state_dir} must lie on a local disk, not on a network mount")
     with ExitStack() as stack:
         stack.enter_context(places.locked(state_dir / "lock"))
-        for root in roots:
-            stack.enter_context(places.locked(root.private / "lock"))
+        roots, refused = _lock_roots(roots, stack)
+        absent += refused
         store = JobStore(state_dir / "jobs.sqlite")
         stack.callback(store.close)
         for job in store.recover(utc_now()):
             log.info("job.recovered", job_id=job.id, name=job.name)
-        nursery = open_nursery(LogChoice(level=settings.log_level))
         scheduler = open_scheduler(settings, store, state_dir)
         daemon = Daemon(
             settings=settings,
@@ -330,7 +350,7 @@ def open_daemon(settings: Settings) -> Iterator[Daemon]:
         )
         daemon.sweep_work()
         known = store.ids()
-        for root in roots:
-            sweep_parts(root.outbox, known)
+        sweep_outboxes(roots, known, nursery, time.monotonic)
+        daemon.latecomers.known = known
         daemon.handover.resume()
         yield daemon

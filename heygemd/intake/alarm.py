@@ -44,7 +44,9 @@ class Alarm:
     """Calls `wake` (from a thread of its own) after changes in `inbox`."""
 
     def __init__(self, inbox: Path, wake: Callable[[], None]) -> None:
-        self._inbox, self._handler, self._complaints = inbox, _Handler(wake), _Complaints(wake)
+        self._inbox, self._wake = inbox, wake
+        self._handler, self._complaints = _Handler(wake), _Complaints(wake)
+        self._keeper: threading.Thread | None = None
         self._observer: BaseObserver | None = None
         self._threads: list[threading.Thread] = []
         self._watched: tuple[int, int] | None = None
@@ -68,6 +70,19 @@ class Alarm:
             if reason != self._trouble:
                 log.warning("intake.alarm_failed", inbox=str(self._inbox), reason=reason)
             self._trouble = reason
+
+    def tend(self) -> None:
+        """Begin to watch, or begin anew when it has died, in a thread of its own: a share may hang at every step."""
+        if self._keeper is None or not self._keeper.is_alive():
+            self._keeper = threading.Thread(target=self._keep, name="keeper of an alarm", daemon=True)
+            self._keeper.start()
+
+    def _keep(self) -> None:
+        is_new = self._observer is None
+        if is_new or self.needs_rebuild():
+            self.start()
+            if self._observer is not None:
+                self._wake()  # what was born while nobody watched wakes nobody
 
     def stop(self) -> None:
         """End the watch."""

@@ -207,7 +207,9 @@ class Claims:
             folders |= {whole, whole.parent}
         for folder in sorted(folders):
             if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+                # A share that is read-only is a fault of the machine, and no fault of these files.
+                number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+                raise OSError(number, os.strerror(number), str(folder))
 
     def _sum_of(self, claim: OpenClaim, member: Member) -> Digest | PrivateCopy:
         if member.place not in claim.sums:

@@ -11,6 +11,7 @@ long each file has been quiet; whatever must survive lies on the disk (see `clai
 import errno
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -49,13 +50,19 @@ log = structlog.get_logger(__name__)
 CLAIMS_PER_LOOK = 32
 MAX_OPEN_CLAIMS = 64
 """Pairs beyond this stay in the inbox, where people may still take them back."""
+OFFERS_PER_LOOK = 2 * MAX_OPEN_CLAIMS
+"""Of 30,000 pairs that are ready, only those are looked at that may have their turn now."""
 LOOK_BUDGET_S = 5.0
 """Hashing and probing stop after this and go on at the next look; a single probe may take longer."""
+BARRED_S = 60.0
+"""Files that may not be moved are not tried again for so long: others have their turn."""
 RECENT_S = 30.0
 """A change within this time means that more is likely to come."""
 MIB = 1 << 20
 
 _OUR_OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_NOT_OURS_TO_MOVE = frozenset({errno.EACCES, errno.EPERM, errno.EXDEV})
+"""No rights, or a folder that is mounted into the inbox from the same disk."""
 _STUCK = frozenset({Why.AMBIGUOUS, Why.REFUSED_NAME, Why.UNREADABLE})
 
 
@@ -98,6 +105,8 @@ class Inbox:
         self._room = WaitingRoom(settings.orphan_notice_s)
         self._device: int | None = None
         self._noticed: frozenset[Waiting] = frozenset()
+        self._barred: dict[Place, float] = {}
+        """Files that may not be moved, and until when that is not tried again."""
         self._closed: tuple[str, ...] = ()
         self._has_offers = False
         self._trouble: str | None = None
@@ -218,15 +227,17 @@ class Inbox:
     def _begin(self, seen: Scan, groups: list[Group], mail: Mail, folders: Folders, now_s: float) -> None:
         """Claim what has waited longest."""
         self._loose.markers = self._rows.markers = frozenset(seen.markers)
+        self._barred = {place: until_s for place, until_s in self._barred.items() if until_s > now_s}
+        self._watch.unreadable.update(self._barred)
         offers = [*mail.refused, *folders.offers]
-        offers += [self._loose.offer(group.pair) for group in groups if group.pair is not None]
+        offers += self._loose.oldest((group.pair for group in groups if group.pair is not None), OFFERS_PER_LOOK)
         offers += self._orphans(now_s)
         in_work = {
             (row.batch, row.number)
             for claim in self._claims.open.values()
             if (row := claim.record.submission.row) is not None
         }
-        offers += self._rows.ready(now_s, in_work)
+        offers += islice(self._rows.ready(now_s, in_work), OFFERS_PER_LOOK)
         try:
             self._accept(mail, folders, now_s)
             self._claim(sorted(offers, key=_turn), now_s)
@@ -237,7 +248,8 @@ class Inbox:
 
     def _orphans(self, now_s: float) -> list[Offer]:
         lone = self._room.expired(now_s, lambda folder: self._configs.rules(folder).orphan_timeout_s)
-        return [offer for group in lone if (offer := self._loose.orphan(group)) is not None]
+        offers = (offer for group in lone if (offer := self._loose.orphan(group)) is not None)
+        return list(islice(offers, OFFERS_PER_LOOK))
 
     def _accept(self, mail: Mail, folders: Folders, now_s: float) -> None:
         for batch, place in mail.batches:
@@ -259,8 +271,13 @@ class Inbox:
 
     def _claim(self, offers: list[Offer], now_s: float) -> None:
         unannounced = sum(claim.record.job is None for claim in self._claims.open.values())
-        for offer in offers[: max(0, min(CLAIMS_PER_LOOK, MAX_OPEN_CLAIMS - unannounced))]:
+        room = min(CLAIMS_PER_LOOK, MAX_OPEN_CLAIMS - unannounced)
+        for offer in offers:
             places = offer.watched
+            if room <= 0:
+                return
+            if not self._barred.keys().isdisjoint(places):
+                continue
             origin = {place: self._watch.files[place].settling for place in places if place in self._watch.files}
             size_bytes = sum(settling.last.size_bytes for settling in origin.values())
             if (shortage := self._reserve.shortage(size_bytes)) is not None:
@@ -268,9 +285,13 @@ class Inbox:
                 return
             try:
                 is_begun = self._claims.begin(offer.submission, origin, offer.rule, now_s)
-            except PermissionError:
+            except OSError as error:
+                if error.errno not in _NOT_OURS_TO_MOVE:
+                    raise
                 self._watch.unreadable.update(places)
+                self._barred.update(dict.fromkeys(places, now_s + BARRED_S))
                 continue
+            room -= 1
             self._note_begun(offer, now_s, is_begun=is_begun)
 
     def _note_begun(self, offer: Offer, now_s: float, *, is_begun: bool) -> None:

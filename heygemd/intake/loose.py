@@ -1,6 +1,7 @@
 """Files that lie in the inbox by themselves: pairs that are ready, and lone files that waited too long."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from heapq import nsmallest
 
 from heygemd.intake import names
 from heygemd.intake.folderconfig import FolderConfigs, FolderRules
@@ -39,6 +40,15 @@ class Loose:
             )  # fmt: skip
             self._sorted_for = state
         return self._groups
+
+    def oldest(self, pairs: Iterable[Pair], most: int) -> list[Offer]:
+        """Offer the pairs that have waited longest; those that may not be read come after all others."""
+        return [self.offer(pair) for pair in nsmallest(most, pairs, key=self._turn)]
+
+    def _turn(self, pair: Pair) -> tuple[bool, float, str, str]:
+        places = ((pair.folder, pair.picture), (pair.folder, pair.sound))
+        is_unreadable = not self._watch.unreadable.isdisjoint(places)
+        return is_unreadable, max(self._watch.files[place].first_s for place in places), pair.folder, pair.sound
 
     def offer(self, pair: Pair) -> Offer:
         """Offer a pair that is complete."""

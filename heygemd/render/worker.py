@@ -78,9 +78,12 @@ class Worker:
     _last_progress_s: float = field(default=0.0)
 
     def say(self, event: Event) -> None:
-        """Write one line."""
-        self.out.write(to_json(event) + "\n")
-        self.out.flush()
+        """Write one line; a worker whose daemon is gone ends without a word."""
+        try:
+            self.out.write(to_json(event) + "\n")
+            self.out.flush()
+        except BrokenPipeError:
+            os._exit(0)
 
     def carry_out(self, task: Task) -> None:
         """Do one task; whatever happens, exactly one `done` or `failed` is said."""

@@ -134,7 +134,8 @@ def _left_over(grounds: Grounds, goods: Goods) -> list[str]:
     places = [root / "processing", root / "failed", *(private / name for name in PRIVATE_FOLDERS)]
     places.append(grounds.state / "work")
     left = [path for place in places if place.is_dir() for path in place.iterdir()]
-    left += [path for top in (root, grounds.state) for path in top.rglob("*.part")]
+    # Those of the caches name their process, and are swept with the caches.
+    left += [path for top in (root, grounds.state / "work") for path in top.rglob("*.part")]
     known = {name for film in goods.films for name in (film, f"{film}.json", f"{film.removesuffix('.mp4')}.jpg")}
     known |= {f"{name}.report.{kind}" for name in goods.batches for kind in ("json", "csv")}
     outbox = root / "outbox"

@@ -1,12 +1,16 @@
 """What the clerk sees in `processing/`, and what it never infers."""
 
 import shutil
+from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from heygemd.daemon.clerk import Clerk, Round
 from heygemd.errors import ResourceError
 from heygemd.intake.roots import init_root
+from heygemd.jobs.states import JobState
+from heygemd.outbox.status import RootState, RootStatus, Snapshot
 
 
 @pytest.fixture
@@ -15,6 +19,12 @@ def root(tmp_path):
     for name in ("anna__abcdefgh", "ben__bcdefghi"):
         (root.processing / name).mkdir()
     return root
+
+
+def snapshot_of(root):
+    status = RootStatus(path=root.path, uuid=root.uuid, state=RootState.ONLINE)
+    counts = dict.fromkeys(JobState, 0)
+    return Snapshot(written_at=datetime.now(UTC), pid=1, host="h", version="1", root=status, counts=counts)
 
 
 FOLDERS = {"job-a": "anna__abcdefgh", "job-b": "ben__bcdefghi"}
@@ -76,3 +86,17 @@ def test_a_note_says_how_to_cancel(root):
     text = (root.processing / "anna__abcdefgh" / "STATUS.txt").read_bytes().decode("utf-8-sig")
     assert "CANCEL" in text
     assert not (root.processing / "gone__aaaaaaaa").exists()
+
+
+def test_what_cannot_be_written_is_said_once(root):
+    clerk = Clerk(root)
+    root.status.rmdir()
+    root.status.write_text("")
+    with capture_logs() as logs:
+        for _ in range(3):
+            clerk.go_round(Round(folders={}, snapshot=snapshot_of(root)))
+        root.status.unlink()
+        root.status.mkdir()
+        clerk.go_round(Round(folders={}, snapshot=snapshot_of(root)))
+    assert [line["event"] for line in logs] == ["status.not_written"]
+    assert (root.status / "index.html").exists()

@@ -2,6 +2,7 @@ import os
 import select
 import signal
 import time
+from multiprocessing import forkserver
 
 import pytest
 
@@ -108,3 +109,10 @@ def test_a_dead_or_hanging_resident_is_replaced_by_a_new_one(nursery, way):
     counter.ask("add", 1, now_s=0, limit_s=30)
     assert wait(counter).value[0] == 6
     counter.end()
+
+
+def test_a_killed_fork_server_is_replaced_and_the_errand_is_run(nursery):
+    assert wait(Errand(nursery, double, 1, now_s=0, limit_s=30)).value == 2
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    for number in (2, 3):
+        assert wait(Errand(nursery, double, number, now_s=0, limit_s=30)).value == 2 * number

@@ -47,8 +47,8 @@ class SilentAlarm:
     def is_alive(self):
         return self.alive
 
-    def needs_rebuild(self):
-        return not self.alive
+    def tend(self):
+        self.starts += not self.alive
 
     def stop(self):
         self.alive = False

@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.ffmpeg, pytest.mark.slow]
 
 MORE = """
 settle_scans = 2
-structure_grace_s = 2.0
 reserve_mib = 0
 orphan_notice_s = 0.5
 """

@@ -239,3 +239,37 @@ def test_share_that_goes_with_an_open_claim_resumes_it(rig):
     away.rename(rig.root.path)
     rig.run()
     assert len(rig.stored) == 1
+
+
+def test_many_pairs_that_may_not_be_moved_do_not_hold_up_the_others(rig, monkeypatch):
+    for number in range(3):
+        rig.drop_pair(f"locked/{number}")
+    rig.run(2)
+    rig.drop_pair("free/a")
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, *more: "locked" not in str(path) and real(path, *more))
+    monkeypatch.setattr("heygemd.intake.inbox.CLAIMS_PER_LOOK", 1)
+    found = rig.run(12)
+    assert [job.name for job in rig.stored.values()] == ["a"]
+    assert len([waiting for waiting in found.waiting if waiting.why is Why.UNREADABLE]) == 6
+    assert not found.settling
+    monkeypatch.undo()
+    rig.now_s += 100
+    rig.run(12)
+    assert len(rig.stored) == 4
+
+
+def test_a_share_that_turned_read_only_pauses_and_is_no_fault_of_its_files(rig, monkeypatch):
+    class ReadOnly:
+        f_flag, f_bavail, f_frsize = os.ST_RDONLY, 1 << 30, 4096
+
+    rig.drop_pair()
+    rig.run(2)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda *_: ReadOnly())
+    found = rig.run(4)
+    assert "Read-only file system" in found.paused
+    assert [waiting.why for waiting in found.waiting] == []
+    monkeypatch.undo()
+    rig.run(4)
+    assert len(rig.stored) == 1

@@ -1,20 +1,24 @@
 """Every test of this folder is run by a pytest of its own inside a private mount namespace; its outcome counts.
 
-The outer pytest only starts the inner one. Nothing is ever mounted where other processes can see it.
+The outer pytest only starts the inner ones, three at a time: they wait more than they work. Nothing is ever mounted
+where other processes can see it.
 """
 
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.mounts.namespace import INSIDE, UNSHARE, can_mount
 from tests.mounts.rig import Goods, Share, Studio, make_goods
 
-LIMIT_S = 60.0
-"""For one test; most take five seconds."""
+LIMIT_S = 90.0
+"""For one test; most take ten seconds."""
+AT_ONCE = 3
 GOODS = "GOODS_FOLDER"
+RUNS = pytest.StashKey()
 
 
 def pytest_runtest_setup(item):
@@ -26,11 +30,31 @@ def pytest_runtest_setup(item):
 def pytest_pyfunc_call(pyfuncitem):
     if INSIDE in os.environ:
         return None
-    goods = pyfuncitem._request.getfixturevalue("goods")
-    argv = [*UNSHARE, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", pyfuncitem.nodeid]
+    stash = pyfuncitem.session.stash
+    if RUNS not in stash:
+        stash[RUNS] = start_all(pyfuncitem.session, pyfuncitem.funcargs["goods"])
+    status, output = stash[RUNS][pyfuncitem.nodeid].result()
+    if "1 skipped" in output:
+        pytest.skip("skipped inside: " + output.strip().splitlines()[-1])
+    if status != 0:
+        pytest.fail(output, pytrace=False)
+    return True
+
+
+def start_all(session, goods):
+    """Begin with all tests that were chosen from this folder."""
+    pool = ThreadPoolExecutor(AT_ONCE)
+    session.config.add_cleanup(lambda: pool.shutdown(cancel_futures=True))
+    chosen = [item.nodeid for item in session.items if item.get_closest_marker("mounts")]
+    return {nodeid: pool.submit(run_inside, nodeid, session.config.rootpath, goods) for nodeid in chosen}
+
+
+def run_inside(nodeid, repository, goods):
+    """Return the exit status and the output of one test in a namespace of its own."""
+    argv = [*UNSHARE, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", nodeid]
     environment = {**os.environ, INSIDE: "1", GOODS: str(goods.folder)}
     child = subprocess.Popen(
-        argv, cwd=pyfuncitem.config.rootpath, env=environment, text=True,
+        argv, cwd=repository, env=environment, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
@@ -38,12 +62,8 @@ def pytest_pyfunc_call(pyfuncitem):
     except subprocess.TimeoutExpired:
         child.kill()
         output, _ = child.communicate()
-        pytest.fail(f"no end after {LIMIT_S:.0f} s\n{output}", pytrace=False)
-    if "1 skipped" in output:
-        pytest.skip("skipped inside: " + output.strip().splitlines()[-1])
-    if child.returncode != 0:
-        pytest.fail(output, pytrace=False)
-    return True
+        return 1, f"no end after {LIMIT_S:.0f} s\n{output}"
+    return child.returncode, output
 
 
 @pytest.fixture(scope="session")
