@@ -3,10 +3,10 @@
     python scripts/soak_kills.py [--films 1000] [--kills 400] [--shards 9] [--parallel 3] [--seed 1] [--mix]
                                  [--mutant NAME] [--keep FOLDER] [--json FILE]
 
-SIGKILL meets the daemon (four times of five), a worker, a desk or errand, or the fork server: at its start, in the
-work, or right behind a change on the disk. Each shard has a root and a state directory of its own. Exits 1 when any
-promise was broken. With `--mutant` a daemon with a bug to order runs instead, and the exit status is turned round:
-a soak that does not catch it is broken itself.
+SIGKILL meets the daemon alone, the daemon with all that it forked, a worker, a desk or errand, or the fork server: at
+the start, in the work, or right behind a change on the disk. Each shard has a root and a state directory of its own.
+Exits 1 when any promise was broken. With `--mutant` a daemon with a bug to order runs instead, and the exit status is
+turned round: a soak that does not catch it is broken itself (a rare one may need more kills).
 """
 
 import argparse

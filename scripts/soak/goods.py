@@ -51,6 +51,15 @@ class Goods:
         return {film: inputs for lot in self.lots for film, inputs in lot.films.items()}
 
     @property
+    def films_of(self) -> dict[str, list[str]]:
+        """Films by the sha256 of each file they are made from."""
+        found: dict[str, list[str]] = {}
+        for film, inputs in self.films.items():
+            for digest in inputs:
+                found.setdefault(digest, []).append(film)
+        return found
+
+    @property
     def originals(self) -> dict[str, str]:
         """Path below the inbox → sha256 of every file that must lie in `done/` at the end."""
         return {

@@ -41,6 +41,28 @@ class Outbox:
         return wrong
 
 
+@dataclass(slots=True)
+class Archive:
+    """The originals that were put away so far: none may be before its films are published."""
+
+    done: Path
+    outbox: Path
+    films: dict[str, list[str]]
+    """sha256 of an original → paths of the films it is needed for."""
+    seen: set[Path] = field(default_factory=set)
+
+    def look(self) -> list[str]:
+        """Check every folder that is new. Safe beside a running daemon."""
+        wrong = []
+        for folder in set(self.done.glob("*/*")) - self.seen:
+            self.seen.add(folder)
+            for original in folder.iterdir():
+                needed = self.films.get(hashlib.sha256(original.read_bytes()).hexdigest(), [])
+                missing = [film for film in needed if not (self.outbox / film).exists()]
+                wrong += [f"{original.name} is put away, but {film} is not published" for film in missing]
+        return wrong
+
+
 def _check_film(film: Path) -> list[str]:
     try:
         report = json.loads(film.with_name(film.name + ".json").read_bytes())

@@ -89,7 +89,7 @@ def name_forgotten() -> None:
 
 def done_first() -> None:
     """The store says done when the film has a name, not when it lies there."""
-    get, move, set_name = JobStore.get, JobStore.move, JobStore.set_published_name
+    get, move, set_name, set_film = JobStore.get, JobStore.move, JobStore.set_published_name, JobStore.set_film
     early: set[str] = set()
 
     def say_done(self: JobStore, job_id: str, name: str) -> str:
@@ -111,7 +111,12 @@ def done_first() -> None:
             return job
         return move(self, job_id, to, **how)  # type: ignore[arg-type]
 
-    JobStore.set_published_name, JobStore.get, JobStore.move = say_done, hide, skip  # type: ignore[method-assign]
+    def omit(self: JobStore, job_id: str, sha256: str) -> None:
+        if job_id not in early:
+            set_film(self, job_id, sha256)
+
+    JobStore.set_published_name, JobStore.get = say_done, hide  # type: ignore[method-assign]
+    JobStore.move, JobStore.set_film = skip, omit  # type: ignore[method-assign]
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

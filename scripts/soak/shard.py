@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 from soak.goods import Goods, Lot
-from soak.ledger import Grounds, Outbox, check_end
+from soak.ledger import Archive, Grounds, Outbox, check_end
 from soak.moments import Changes
 
 CONFIG = """
@@ -32,10 +32,11 @@ preset = "ultrafast"
 max_attempts = 1000
 max_strikes = 1000
 """
-SEEN = "seen in the outbox"
+SEEN = "seen on the way"
 """Kind of the violations that could be seen at some moment."""
-VICTIMS = {"daemon": 80, "worker": 7, "helper": 9, "nursery": 4}
-"""Who is killed, in percent: helpers are desks and errands, the nursery is the fork server they come from."""
+VICTIMS = {"daemon": 40, "group": 40, "worker": 7, "helper": 9, "nursery": 4}
+"""Who is killed, in percent. The group is the daemon with all that it forked, at one stroke, so that no errand gets to
+its end; helpers are desks and errands alone, the nursery is the fork server they come from."""
 MOMENTS = {"start": 25, "work": 25, "change": 20, "handing over": 30}
 """When, in percent: while it starts, at any time, right behind a change of any folder, or of one of the outbox."""
 AHEAD = 3
@@ -44,11 +45,14 @@ HEAD_START = 0.2
 """Share of the goods that lies in the inbox before the first start; the rest comes bit by bit, as it is needed."""
 LIFE_LIMIT_S = 30.0
 """A life in which the moment does not come ends here."""
-LAST_LIMIT_S = 600.0
+CHANGES_LIMIT_S = 10.0
+"""Longer than a new daemon needs for its first film."""
+LAST_LIMIT_S = 300.0
 """The undisturbed run at the end."""
 ORPHANS_LIMIT_S = 10.0
 """Children of a killed daemon must be gone by then."""
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ class Shard:
         self._grounds, self._goods, self._kills, self._mutant = Grounds(folder), goods, kills, mutant
         self._random = random.Random(seed)
         self._outbox = Outbox(self._grounds.root / "outbox", goods.films.keys())
+        self._archive = Archive(self._grounds.root / "done", self._outbox.folder, goods.films_of)
         self._to_drop = list(goods.lots)
         self._total = len(goods.films)
         self._daemon: psutil.Popen | None = None
@@ -84,7 +89,8 @@ class Shard:
         """Drop, kill, restart until the kills are used up; then let it finish, and check everything."""
         began_s = time.monotonic()
         # Whoever loses its parent becomes our child: so nobody can outlive its daemon unseen.
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        die_with_parent()
         self._prepare()
         self._drop_until(HEAD_START * self._total)
         while self.tally.kills.total() < self._kills and not self._is_caught:
@@ -117,7 +123,9 @@ class Shard:
         program = ["-m", "heygemd"] if self._mutant is None else [str(mutants), self._mutant]
         argv = [sys.executable, *program, "run", "--config", str(self._grounds.folder / "heygemd.toml"), *flags]
         with (self._grounds.logs / f"{self.tally.lives:04d}.jsonl").open("wb") as log:
-            self._daemon = psutil.Popen(argv, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            self._daemon = psutil.Popen(
+                argv, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent
+            )
         return self._daemon
 
     def _live(self) -> None:
@@ -129,10 +137,10 @@ class Shard:
                 self.tally.note("faults", [f"life {self.tally.lives}: the daemon ended with {daemon.returncode}"])
                 break
             (victim,) = self._random.choices(list(VICTIMS), list(VICTIMS.values()))
-            if victim == "daemon" or not self._kill_child(daemon, victim):
-                os.kill(daemon.pid, signal.SIGKILL)
+            if victim in ("daemon", "group") or not self._kill_child(daemon, victim):
+                (os.killpg if victim == "group" else os.kill)(daemon.pid, signal.SIGKILL)
                 daemon.wait()
-                self.tally.kills["daemon"] += 1
+                self.tally.kills["group" if victim == "group" else "daemon"] += 1
                 break
             if self.tally.kills.total() >= self._kills:
                 return
@@ -175,7 +183,7 @@ class Shard:
             self._sleep(daemon, self._random.uniform(0.0, 1.5))
         else:
             changes = Changes(self._outboxes() if kind == "handing over" else self._watched())
-            changes.wait_for(self._random.randint(1, 15 if kind == "handing over" else 60), limit_s=3.0)
+            changes.wait_for(self._random.randint(1, 15 if kind == "handing over" else 60), limit_s=CHANGES_LIMIT_S)
             changes.close()
 
     def _sleep(self, daemon: psutil.Popen, seconds: float) -> None:
@@ -196,7 +204,7 @@ class Shard:
 
     def _look(self) -> None:
         self.tally.looks += 1
-        self.tally.note(SEEN, self._outbox.look())
+        self.tally.note(SEEN, self._archive.look() + self._outbox.look())
 
     def _done(self) -> int:
         return len(self._outbox.seen)
@@ -245,6 +253,11 @@ class Shard:
             self.tally.note("faults", [f"the last run ended with status {status}"])
         self._look()
         self._bury_orphans()
+
+
+def die_with_parent() -> None:
+    """A soak that is broken off leaves no daemon behind."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _children_except(daemon: psutil.Popen | None) -> list[psutil.Process]:
