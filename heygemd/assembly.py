@@ -7,7 +7,9 @@ from pathlib import Path
 from heygemd import catalogue, places
 from heygemd.jobs.job import EngineName, RenderOptions
 from heygemd.jobs.store import JobStore
+from heygemd.scheduler.budgets import places as worker_places
 from heygemd.scheduler.devices import choose_devices, find_devices
+from heygemd.scheduler.gauge import Gauge
 from heygemd.scheduler.scheduler import Scheduler
 from heygemd.scheduler.workers import LocalWorkers
 from heygemd.settings import RenderSettings, Settings
@@ -25,13 +27,21 @@ def default_options(settings: RenderSettings) -> RenderOptions:
 
 def open_scheduler(settings: Settings, store: JobStore, state_dir: Path) -> Scheduler:
     """Devices, workers and scheduler; raises SetupError E406 when a required GPU is absent."""
-    devices = choose_devices(settings.render.device, settings.render.require_gpu, find_devices())
+    render = settings.render
+    devices = choose_devices(render.device, render.require_gpu, find_devices())
     places.make_private(state_dir / "work")
     places.make_private(state_dir / "cache")
+    cores = max((device.cores for device in devices if device.kind == "cpu"), default=0)
+    workers = sum(worker_places(devices, cores, render).values())
+    pool = LocalWorkers(
+        log_level=settings.log_level,
+        uuids={device.label: device.uuid for device in devices if device.uuid},
+        threads=max(1, cores // workers) if workers > 1 else 0,
+    )
     return Scheduler(
         store,
-        LocalWorkers(log_level=settings.log_level),
-        devices,
+        pool,
+        Gauge(devices),
         settings.render,
         settings.limits,
         state_dir,

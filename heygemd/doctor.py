@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from heygemd import catalogue, places
-from heygemd.errors import ADVICE, HeygemdError, SetupError
+from heygemd.errors import ADVICE, HeygemdError, ResourceError, SetupError
 from heygemd.intake.filesystems import is_local
 from heygemd.intake.roots import check_online, open_root, refuse_nested
 from heygemd.intake.writers import may_lease_any
 from heygemd.jobs.job import EngineName
 from heygemd.media.ffmpeg import require_tools
-from heygemd.scheduler.devices import choose_devices, find_devices
+from heygemd.scheduler.devices import Device, choose_devices, find_devices, find_lost
+from heygemd.scheduler.machine import Machine
 from heygemd.settings import Settings
 
 LOW_DISK_BYTES = 2 << 30
@@ -59,12 +60,50 @@ def _tools() -> Iterator[Finding]:
 
 
 def _devices(settings: Settings) -> Iterator[Finding]:
+    found = find_devices()
     try:
-        chosen = choose_devices(settings.render.device, settings.render.require_gpu, find_devices())
+        chosen = choose_devices(settings.render.device, settings.render.require_gpu, found)
     except HeygemdError as error:
         yield _bad("device", error)
     else:
         yield Finding(subject="device", is_good=True, message=", ".join(device.name for device in chosen))
+    for device in found:
+        message = _cpu(device) if device.kind == "cpu" else _card(device)
+        yield Finding(subject=f"device {device.label}", is_good=True, message=message)
+    for card in () if settings.render.device == "cpu" else find_lost():
+        yield _bad(f"device {card.label}", ResourceError("E302", f"lost: the driver says {card.name!r}"))
+
+
+def _card(device: Device) -> str:
+    """Say what a graphics card has, who is on it, and whether it is slowed down."""
+    holders = ", ".join(
+        f"pid {holder.pid}" + (f" {_mib(holder.held_bytes)}" if holder.held_bytes is not None else "")
+        for holder in device.holders
+    )
+    parts = [
+        device.name,
+        f"{_mib(device.free_bytes)} of {_mib(device.total_bytes)} free",
+        f"held by {holders}" if holders else "no process on it is known",
+        f"throttled: {', '.join(device.throttle)}" if device.throttle else "not throttled",
+        f"{device.temperature_c} °C" if device.temperature_c is not None else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _cpu(device: Device) -> str:
+    """Say what a worker on the CPU may use, and what keeps it from more; a service has limits of its own."""
+    cores, memory = Machine().cores(), Machine().memory()
+    kept = f" (the machine has {cores.present}, but {cores.limited_by} allows no more)" if cores.limited_by else ""
+    less = (
+        f" (the machine has {_mib(memory.physical_bytes)}, but {memory.limited_by} allows no more)"
+        if memory.limited_by
+        else ""
+    )
+    return f"{device.cores} cores{kept}; {_mib(device.free_bytes)} of {_mib(device.total_bytes)} memory available{less}"
+
+
+def _mib(count: int) -> str:
+    return f"{count / (1 << 20):.0f} MiB"
 
 
 def _engine(settings: Settings) -> Iterator[Finding]:

@@ -183,6 +183,12 @@ ADVICE: dict[str, Advice] = {
         "计算设备出错或消失。",
         "请查看驱动日志，任务会自动重试。",
     ),
+    "E303": Advice(
+        "The main memory was not enough.",
+        "Close other programs, set render.workers = 1 or a smaller render.batch_size, or use a smaller picture.",
+        "内存不足。",
+        "请关闭其他程序，或设置 render.workers = 1、减小 render.batch_size，或使用更小的画面。",
+    ),
     "E401": Advice(
         "The configuration or a folder of the set-up is wrong.",
         "Correct the named setting and start again.",

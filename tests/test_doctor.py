@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
 from heygemd import doctor
 from heygemd.doctor import Finding, examine
 from heygemd.intake.roots import init_root
 from heygemd.media.ffmpeg import require_tools
-from heygemd.scheduler.devices import Device
+from heygemd.scheduler.devices import Device, Holder
+from heygemd.scheduler.machine import Machine
 from heygemd.settings import RenderSettings, Settings
 
 CPU = Device(index=0, name="CPU with 2 threads", kind="cpu", total_bytes=8 << 30, free_bytes=4 << 30)
@@ -15,7 +18,8 @@ GPU = Device(index=0, name="Test GPU", kind="cuda", total_bytes=8 << 30, free_by
 def devices(monkeypatch):
     """What the machine has: a CPU, unless a test adds to it."""
     found = [CPU]
-    monkeypatch.setattr(doctor, "find_devices", lambda: tuple(found))
+    monkeypatch.setattr(doctor, "find_devices", lambda: tuple(device for device in found if not device.is_lost))
+    monkeypatch.setattr(doctor, "find_lost", lambda: tuple(device for device in found if device.is_lost))
     return found
 
 
@@ -33,7 +37,8 @@ def test_a_good_setup_is_good_in_every_point(settings, tmp_path):
     root = init_root(tmp_path / "root")
     found = by_subject(settings.model_copy(update={"roots": (root.path,)}))
     assert list(found) == [
-        "python", "ffmpeg", "device", "engine", "state directory", f"root {root.path}", f"writers in {root.path}",
+        "python", "ffmpeg", "device", "device cpu", "engine", "state directory",
+        f"root {root.path}", f"writers in {root.path}",
     ]  # fmt: skip
     assert [finding for finding in found.values() if not finding.is_good or finding.code] == []
     assert found["device"].message == CPU.name
@@ -58,6 +63,44 @@ def test_a_required_gpu_that_is_absent_is_found(settings, devices):
     assert by_subject(settings)["device"].code == "E406"
     devices.insert(0, GPU)
     assert by_subject(settings)["device"].is_good
+
+
+def test_a_card_is_described_with_those_who_hold_its_memory(settings, devices):
+    assert "no process on it is known; not throttled" in doctor._card(GPU)
+    devices.insert(
+        0,
+        replace(
+            GPU,
+            holders=(Holder(4711, 3 << 30), Holder(4712, None)),
+            throttle=("hw_thermal_slowdown",),
+            temperature_c=93,
+        ),
+    )
+    finding = by_subject(settings)["device cuda:0"]
+    assert finding.is_good
+    assert finding.message == (
+        "Test GPU; 4096 MiB of 8192 MiB free; held by pid 4711 3072 MiB, pid 4712; "
+        "throttled: hw_thermal_slowdown; 93 °C"
+    )
+
+
+def test_a_lost_card_is_found_unless_no_card_is_wanted(settings, devices):
+    devices.append(Device(index=3, name="GPU is lost", kind="cuda", total_bytes=0, free_bytes=0, is_lost=True))
+    finding = by_subject(settings)["device cuda:3"]
+    assert (finding.is_good, finding.code) == (False, "E302")
+    assert "'GPU is lost'" in finding.message
+    settings = settings.model_copy(update={"render": RenderSettings(device="cpu")})
+    assert "device cuda:3" not in by_subject(settings)
+
+
+def test_the_cores_and_the_memory_of_the_cpu_are_told_with_what_limits_them(settings, tmp_path, monkeypatch):
+    (tmp_path / "stat").write_text("cpu0 1\ncpu1 1\n")
+    (tmp_path / "meminfo").write_text(f"MemTotal: {8 << 20} kB\nMemAvailable: {4 << 20} kB\n")
+    monkeypatch.setattr(doctor, "Machine", lambda: Machine(proc=tmp_path, affinity=lambda: 1))
+    message = by_subject(settings)["device cpu"].message
+    assert message.startswith("1 cores (the machine has 2, but ")
+    assert "4096 MiB of 8192 MiB memory available" in message
+    assert "affinity allows no more" in message
 
 
 def test_missing_weights_are_found_with_the_way_out(settings):

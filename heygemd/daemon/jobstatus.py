@@ -1,12 +1,12 @@
 """What the status says of single jobs: in work, waiting, ended."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from heygemd.daemon.forecast import Forecast
 from heygemd.errors import ADVICE
 from heygemd.jobs.ids import id8_of
-from heygemd.jobs.job import Job, LengthPolicy
+from heygemd.jobs.job import Job
 from heygemd.jobs.roots import Root
 from heygemd.jobs.rows import Transition
 from heygemd.jobs.states import JobState
@@ -15,9 +15,6 @@ from heygemd.outbox.names import film_stem, mirrored, sheet_name
 from heygemd.outbox.originals import REASON_NAME
 from heygemd.outbox.status import LastResult, QueuedJob, RunningJob
 from heygemd.scheduler.outcome import JobProgress
-
-PACE_FILMS = 9
-"""The latest films from which the pace is taken."""
 
 
 def running_job(job: Job, progress: JobProgress, since: datetime, foreseen: Forecast) -> RunningJob:
@@ -33,13 +30,18 @@ def running_job(job: Job, progress: JobProgress, since: datetime, foreseen: Fore
         device=progress.device,
         attempts=job.attempts,
         started_at=since,
-        film_s=film_s_of(job),
+        film_s=job.film_s,
         ready_at=foreseen.ready_at.get(job.id),
     )
 
 
-def queued_job(job: Job, last: Transition, position: int | None, foreseen: Forecast) -> QueuedJob:
-    """Describe a waiting job; `last` is its latest transition, `position` its place among all that wait, if known."""
+def queued_job(
+    job: Job, last: Transition, position: int | None, foreseen: Forecast, want: str | None = None
+) -> QueuedJob:
+    """Describe a waiting job.
+
+    `last` is its latest transition, `position` its place among all that wait, if known, `want` what the machine lacks.
+    """
     return QueuedJob(
         job=job.id,
         name=job.name,
@@ -47,10 +49,10 @@ def queued_job(job: Job, last: Transition, position: int | None, foreseen: Forec
         queued_at=job.queued_at,
         not_before=job.not_before if job.not_before > job.queued_at else None,
         attempts=job.attempts,
-        waits_for=f"{last.error_code} {last.error_message}" if last.error_code else None,
+        waits_for=want or (f"{last.error_code} {last.error_message}" if last.error_code else None),
         position=position,
         priority=job.priority,
-        film_s=film_s_of(job),
+        film_s=job.film_s,
         starts_at=foreseen.starts_at.get(job.id),
     )
 
@@ -72,7 +74,7 @@ def ended_job(root: Root, job: Job, events: Sequence[Transition]) -> LastResult:
         film=f"{below}/{film}" if film else None,
         sheet=f"{below}/{sheet_name(film)}" if film else None,
         reason_file=f"failed/{_failed_folder(job, root)}/{REASON_NAME}" if job.state is JobState.FAILED else None,
-        film_s=film_s_of(job),
+        film_s=job.film_s,
         duplicate_of=job.duplicate_of,
     )
 
@@ -84,25 +86,6 @@ def _failed_folder(job: Job, root: Root) -> str:
     # The folder of a batch is claimed for all its rows; a row that fails leaves one of its own.
     own = (name for name in claims if job.row is None or not name.endswith(id8_of(job.row.batch)))
     return next(own, job_folder(film_stem(job.name), job.id8))
-
-
-def film_s_of(job: Job) -> float | None:
-    """Return how long the film is, or will be."""
-    if job.media is None:
-        return None
-    if job.options.length is LengthPolicy.KEEP_VIDEO:
-        return round(job.media.video.duration_s, 3)
-    return round(float(job.media.audio.duration_s), 3)
-
-
-def ended_paces(ended: Iterable[Job], events: Mapping[str, Sequence[Transition]]) -> list[tuple[float, float]]:
-    """Return (seconds worked, seconds of film) of the latest films that were made in one go."""
-    paces = []
-    for job in ended:
-        film_s, began_at = film_s_of(job), started_at(events[job.id])
-        if job.state is JobState.DONE and job.attempts == 1 and not job.duplicate_of and film_s and began_at:
-            paces.append(((events[job.id][-1].at - began_at).total_seconds(), film_s))
-    return paces[:PACE_FILMS]
 
 
 def started_at(events: Sequence[Transition]) -> datetime | None:

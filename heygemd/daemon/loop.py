@@ -92,6 +92,8 @@ class Daemon:
         self.latecomers = Latecomers(absent, nursery, time.monotonic)
         self.event_log = EventLog(state_dir / EVENTS_NAME, store)
         self._has_event_trouble = False
+        self._cached_before = 0
+        """Entries of the cache made since the start, when it was last swept for that."""
         self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.desks: list[FrontDesk] = []
         self.clerks: dict[str, BackDesk] = {}
@@ -159,6 +161,7 @@ class Daemon:
         self.reception.note_stages()
         for desk in self.desks:
             self._send_clerk(desk, now_s)
+        self._watch_cache()
         self.sweeper.tick(self.desks)
         self._export_events()
 
@@ -207,6 +210,12 @@ class Daemon:
         )
         if noticed is not None:
             self.reception.obey(noticed, desk)
+
+    def _watch_cache(self) -> None:
+        made = self.scheduler.tally.cache_misses.total()
+        if made != self._cached_before:
+            self._cached_before = made
+            self.sweeper.cache_grew()
 
     def _export_events(self) -> None:
         try:

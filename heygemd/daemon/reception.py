@@ -56,7 +56,7 @@ class Reception:
         told = arrival.job
         if self.store.get(told.id) is not None:
             return
-        turn = turn_of(told.queued_at, told.priority, self._aging_s)
+        turn = turn_of(told.queued_at, told.priority, self._aging_s, told.film_s or 0.0)
         job = self.twins.judge(replace(told, turn=turn))
         if arrival.retry_of is not None and self._take_back(arrival.retry_of, job):
             return

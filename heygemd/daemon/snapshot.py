@@ -7,14 +7,14 @@ estimate when waiting jobs will start.
 import os
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heygemd import __version__
-from heygemd.daemon.forecast import Forecast, InQueue, InWork, forecast, pace_of
-from heygemd.daemon.jobstatus import ended_job, ended_paces, film_s_of, queued_job, running_job, started_at
+from heygemd.daemon.forecast import Allowance, Forecast, InQueue, InWork, forecast
+from heygemd.daemon.jobstatus import ended_job, queued_job, running_job, started_at
 from heygemd.errors import ADVICE, Advice
 from heygemd.intake.findings import Misconfigured, Waiting
 from heygemd.intake.pairing import Why
@@ -34,6 +34,7 @@ from heygemd.outbox.status import (
     WaitingFile,
 )
 from heygemd.scheduler.outcome import JobProgress, Stage
+from heygemd.scheduler.outlook import Outlook, faces_of
 
 if TYPE_CHECKING:
     from heygemd.daemon.frontdesk import FrontDesk
@@ -60,13 +61,14 @@ def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
     ended = daemon.store.ended(RESULTS_READ, root.uuid)
     events = {job.id: daemon.store.events_of(job.id) for job in ended}
     queue = daemon.store.queue(SHOWN, root=root.uuid)
-    progress = {at_work.job_id: at_work for at_work in daemon.scheduler.progress()}
+    progress = {told.job_id: told for told in daemon.scheduler.progress()}
     running = [job for job in map(daemon.store.get, progress) if job is not None and job.state is JobState.RUNNING]
     since = {job.id: started_at(daemon.store.events_of(job.id)) or now for job in running}
     glance = daemon.store.queue(GLANCE)
-    foreseen = _foresee(
-        now, [(job, progress[job.id], since[job.id]) for job in running], glance, ended_paces(ended, events)
-    )
+    outlook = daemon.scheduler.outlook()
+    line = outlook.in_turn({job.id: job for job in (*glance, *queue)}.values())
+    at_work = [(job, progress[job.id]) for job in running]
+    foreseen = _foresee(now, at_work, line, outlook, faces_of((*running, *ended)))
     counts = daemon.store.counts(root.uuid)
     reason = desk.offline or desk.paused or _handover_pause(daemon, root)
     waiting = found.waiting if found else ()
@@ -83,7 +85,7 @@ def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
         running=tuple(
             running_job(job, progress[job.id], since[job.id], foreseen) for job in running if job.root == root.uuid
         ),
-        queue=_queue(daemon, queue, glance, foreseen),
+        queue=_queue(daemon, queue, line, foreseen),
         waiting=tuple(_waiting(group, now) for group in waiting[:SHOWN]),
         results=tuple(ended_job(root, job, events[job.id]) for job in _shown_results(ended)),
         waiting_count=found.waiting_count if found else 0,
@@ -125,9 +127,14 @@ def _advised(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, advice=advice)
 
 
-def _queue(daemon: "Daemon", queue: Sequence[Job], glance: Sequence[Job], foreseen: Forecast) -> tuple[QueuedJob, ...]:
-    positions = {job.id: position for position, job in enumerate(glance, 1)}
-    return tuple(queued_job(job, daemon.store.events_of(job.id)[-1], positions.get(job.id), foreseen) for job in queue)
+def _queue(daemon: "Daemon", queue: Sequence[Job], line: Sequence[Job], foreseen: Forecast) -> tuple[QueuedJob, ...]:
+    positions = {job.id: position for position, job in enumerate(line, 1)}
+    shown = sorted(queue, key=lambda job: positions[job.id])
+    wants = {job_id: f"{wait.code} {wait.reason}" for job_id, wait in daemon.scheduler.waits.items() if wait.code}
+    return tuple(
+        queued_job(job, daemon.store.events_of(job.id)[-1], positions[job.id], foreseen, wants.get(job.id))
+        for job in shown
+    )
 
 
 def _shown_results(ended: Iterable[Job]) -> list[Job]:
@@ -186,25 +193,32 @@ def _report(batch: Batch) -> str:
 
 def _foresee(
     now: datetime,
-    running: Sequence[tuple[Job, JobProgress, datetime]],
-    glance: Sequence[Job],
-    ended: Sequence[tuple[float, float]],
+    running: Sequence[tuple[Job, JobProgress]],
+    line: Sequence[Job],
+    outlook: Outlook,
+    faces: Collection[str],
 ) -> Forecast:
-    rendering = [
-        (float(job.media.video.fps), progress.fps)
-        for job, progress, _ in running
-        if job.media and progress.fps and progress.stage is Stage.RENDER
-    ]
+    """Estimate when all of these jobs begin and end; `faces` are the pictures that were or are being analysed."""
     in_work = [
         InWork(
             job=job.id,
-            film_s=film_s_of(job),
-            worked_s=(now - since).total_seconds(),
-            stage_left_s=progress.eta_s,
-            is_rendering=progress.stage is Stage.RENDER,
+            left_s=outlook.left_s(job, progress) if progress.job_left_s is None else progress.job_left_s,
+            has_worker=progress.job_left_s is not None,
             is_leaving=progress.stage is Stage.PUBLISH,
+            lane=_allowance(job),
         )
-        for job, progress, since in running
+        for job, progress in running
     ]
-    queue = [InQueue(job=job.id, film_s=film_s_of(job), not_before=job.not_before) for job in glance]
-    return forecast(now, in_work, queue, pace_of(ended, rendering))
+    if not any(job.has_worker or job.is_leaving for job in in_work):
+        return Forecast()  # whatever holds up everything (memory, a lost device), nobody knows for how long
+    known, queue = set(faces), []
+    for job in line:
+        face = job.video.sha256 if job.video else ""
+        work_s = outlook.work_s(job, analyse=face not in known)
+        queue.append(InQueue(job=job.id, work_s=work_s, not_before=job.not_before, lane=_allowance(job)))
+        known.add(face)
+    return forecast(now, in_work, queue, outlook.places)
+
+
+def _allowance(job: Job) -> Allowance | None:
+    return Allowance(root=job.root, folder=job.lane.folder, most=job.lane.most) if job.lane else None

@@ -1,5 +1,6 @@
 """Keeps disks from filling up: old originals, caches, private copies that nobody needs. One root at a time."""
 
+import math
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,12 +11,16 @@ from heygemd.daemon.errands import Errand, Nursery
 from heygemd.daemon.frontdesk import FrontDesk
 from heygemd.jobs.roots import Root
 from heygemd.jobs.store import JobStore
-from heygemd.outbox.retention import sweep_cache, sweep_root
+from heygemd.outbox.retention import CacheSwept, sweep_cache, sweep_root
 from heygemd.settings import RetentionSettings
 
 log = structlog.get_logger(__name__)
 
 EVERY_S = 600.0
+CACHE_PAUSE_S = 60.0
+"""From one sweep of the cache to the next that is due to its growth."""
+ROOMY_SHARE = 0.5
+"""A cache that was filled less than this can wait for the round: it does not double within `EVERY_S`."""
 LIMIT_S = 1800.0
 GIB = 1 << 30
 
@@ -39,10 +44,24 @@ class Sweeper:
         """Not at once: a start has better things to do."""
         self._todo: list[Root | None] = []
         self._errand: Errand | None = None
+        self._cache_bytes = math.inf
+        """What the latest sweep of the cache has left; not known before the first."""
+        self._cache_swept_s = -math.inf
+        self._cache_due_s = math.inf
 
     def filenos(self) -> list[int]:
         """Readable when an errand has ended."""
         return [] if self._errand is None else [self._errand.fileno()]
+
+    def cache_grew(self) -> None:
+        """An analysis has added to the cache: sweep it soon, unless there is plenty of room."""
+        if self._cache_bytes >= ROOMY_SHARE * self._cache_limit_bytes:
+            soon_s = max(self._clock(), self._cache_swept_s + CACHE_PAUSE_S)
+            self._cache_due_s = min(self._cache_due_s, soon_s)
+
+    @property
+    def _cache_limit_bytes(self) -> int:
+        return int(self._settings.cache_gib * GIB)
 
     def tick(self, desks: list[FrontDesk]) -> None:
         """Begin a round when it is due; go on with the one under way."""
@@ -55,6 +74,8 @@ class Sweeper:
             if not answer.is_good:
                 reason = answer.error.message if answer.error else answer.fault.strip().splitlines()[-1]
                 log.warning("sweeper.failed", reason=reason)
+            elif isinstance(answer.value, CacheSwept):
+                self._cache_bytes = answer.value.kept_bytes
         if now_s >= self._due_s:
             self._due_s = now_s + EVERY_S
             self._todo = [desk.root for desk in desks if desk.offline is None]
@@ -62,14 +83,17 @@ class Sweeper:
             for desk in desks:
                 in_use = self._store.input_paths(desk.root.uuid)
                 desk.sweep_shared(frozenset(Path(path).name for path in in_use))
+        if now_s >= self._cache_due_s and None not in self._todo:
+            self._todo.insert(0, None)
         if self._todo:
             self._begin(self._todo.pop(0), now_s)
 
     def _begin(self, root: Root | None, now_s: float) -> None:
         settings = self._settings
         if root is None:
+            self._cache_swept_s, self._cache_due_s = now_s, math.inf
             self._errand = Errand(
-                self._nursery, sweep_cache, self._state_dir / "cache", int(settings.cache_gib * GIB),
+                self._nursery, sweep_cache, self._state_dir / "cache", self._cache_limit_bytes,
                 now_s=now_s, limit_s=LIMIT_S,
             )  # fmt: skip
             return

@@ -187,7 +187,7 @@ class Job:
     not_before: datetime
     priority: int = 0
     turn: float = 0.0
-    """Place in the queue, the smallest first: `queued_at` in seconds, less what the priority is worth (`turns.py`)."""
+    """Place in the queue of its folder, the smallest first (`turns.py`)."""
     lane: Lane | None = None
     """Set when its folder limits how many run at once."""
     keep_days: int | None = None
@@ -215,6 +215,15 @@ class Job:
     def inputs(self) -> tuple[InputFile, ...]:
         """The files that are there: picture, then sound."""
         return tuple(file for file in (self.video, self.audio) if file is not None)
+
+    @property
+    def film_s(self) -> float | None:
+        """Seconds that the film lasts, or will last; None when nothing is known of its inputs."""
+        if self.media is None:
+            return None
+        if self.options.length is LengthPolicy.KEEP_VIDEO:
+            return round(self.media.video.duration_s, 3)
+        return round(float(self.media.audio.duration_s), 3)
 
     @property
     def id8(self) -> str:

@@ -22,13 +22,20 @@ _QUEUE = f"""
 WITH busy (root, folder, running) AS MATERIALIZED (
     SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:busy)
 )
-SELECT job.* FROM job INDEXED BY job_waiting
-WHERE job.state = 'queued' AND job.duplicate_of IS NULL AND %s AND (job.turn, job.id) > (:turn, :id)
+SELECT job.* FROM job INDEXED BY {{index}}
+WHERE job.state = 'queued' AND job.duplicate_of IS NULL AND {{of}} AND (job.turn, job.id) > (:turn, :id)
   AND coalesce(job.lane_most, 1) > 0
   AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.root = job.root AND busy.folder = job.lane_folder
                                        AND busy.running >= job.lane_most)
 {_IN_TURN}
 """
+_NEXT_FOLDER = """
+SELECT root, folder FROM job INDEXED BY job_waiting_in_folder
+WHERE state = 'queued' AND duplicate_of IS NULL AND {after} ORDER BY root, folder LIMIT 1
+"""
+_FIRST_FOLDER = _NEXT_FOLDER.format(after="TRUE")
+_FOLDER_OF_ROOT_AFTER = _NEXT_FOLDER.format(after="root = :root AND folder > :folder")
+_ROOT_AFTER = _NEXT_FOLDER.format(after="root > :root")
 _DUPLICATES = f"""
 SELECT * FROM job INDEXED BY job_copies WHERE state = 'queued' AND duplicate_of IS NOT NULL {_IN_TURN}
 """
@@ -77,22 +84,33 @@ class JobQuestions:
         limit: int,
         *,
         root: str | None = None,
+        folder: str | None = None,
         busy: Mapping[tuple[str, str], int] | None = None,
         after: Job | None = None,
     ) -> list[Job]:
-        """Return the jobs that wait for a worker, in turn; duplicates wait for another job instead.
+        """Return the jobs (of a root, of a folder of that root) that wait for a worker, in turn.
 
-        `busy` says how many jobs run of each lane, (root, folder): jobs whose lane is full are left out, so that
-        they hide nobody. `after`: only those that come behind this one.
+        Duplicates wait for another job instead. `busy` says how many jobs run of each lane, (root, folder): jobs whose
+        lane is full are left out, so that they hide nobody. `after`: only those that come behind this one.
         """
         return self._jobs(
-            _QUEUE % _of(root),
+            _queue_sql(root, folder),
             root=root,
+            folder=folder,
             busy=json.dumps([[*lane, running] for lane, running in (busy or {}).items()]),
             turn=float("-inf") if after is None else after.turn,
             id="" if after is None else after.id,
             limit=limit,
         )
+
+    def waiting_folders(self) -> list[tuple[str, str]]:
+        """Return root and folder of all jobs that wait for a worker, each once."""
+        found = []
+        row = self._db.one(_FIRST_FOLDER)
+        while row is not None:  # from one to the next through the index, without a look at the jobs between
+            found.append((row["root"], row["folder"]))
+            row = self._db.one(_FOLDER_OF_ROOT_AFTER, row) or self._db.one(_ROOT_AFTER, {"root": row["root"]})
+        return found
 
     def duplicates(self) -> list[Job]:
         """Return the queued jobs that wait for the film of another job, in turn."""
@@ -179,6 +197,12 @@ class JobQuestions:
 
     def _jobs(self, sql: str, **values: Value) -> list[Job]:
         return [job_of(row) for row in self._db.all(sql, values)]
+
+
+def _queue_sql(root: str | None, folder: str | None) -> str:
+    if root is None or folder is None:
+        return _QUEUE.format(index="job_waiting", of=_of(root))
+    return _QUEUE.format(index="job_waiting_in_folder", of="job.root = :root AND job.folder = :folder")
 
 
 def _of(root: str | None) -> str:

@@ -122,3 +122,49 @@ CREATE TABLE export (
 ) STRICT;
 
 INSERT INTO export VALUES (1, 0);
+
+-- version 3
+
+-- The queue of one folder: folders are served in turn. Its lanes stand in it for the same reason as in job_waiting.
+CREATE INDEX job_waiting_in_folder ON job (root, folder, turn, id, lane_folder, lane_most)
+    WHERE state = 'queued' AND duplicate_of IS NULL;
+
+-- What workers were seen to hold at most: graphics memory without the context of the driver, or main memory with the
+-- decoder and encoder beside the worker. One row for each load; bounded, the least recently seen go first.
+CREATE TABLE memory_peak (
+    engine      TEXT NOT NULL,
+    precision   TEXT NOT NULL,                -- number format of its network; '' for none
+    device_name TEXT NOT NULL,
+    width_px    INTEGER NOT NULL CHECK (width_px > 0),
+    height_px   INTEGER NOT NULL CHECK (height_px > 0),
+    batch       INTEGER NOT NULL CHECK (batch >= 0),     -- 0: tasks that render nothing
+    peak_bytes  INTEGER NOT NULL CHECK (peak_bytes > 0), -- the largest
+    samples     INTEGER NOT NULL CHECK (samples > 0),    -- tasks; written only now and then
+    seen_at     TEXT NOT NULL,                -- UTC
+    PRIMARY KEY (engine, precision, device_name, width_px, height_px, batch)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX memory_peak_seen ON memory_peak (seen_at);
+
+-- The smaller batch that is remembered after memory was short; raised again step by step, and then removed.
+CREATE TABLE memory_ceiling (
+    engine       TEXT NOT NULL,
+    precision    TEXT NOT NULL,
+    device_name  TEXT NOT NULL,
+    width_px     INTEGER NOT NULL CHECK (width_px > 0),
+    height_px    INTEGER NOT NULL CHECK (height_px > 0),
+    batch        INTEGER NOT NULL CHECK (batch > 0),
+    since        TEXT NOT NULL,               -- UTC
+    good_count   INTEGER NOT NULL CHECK (good_count >= 0), -- tasks that ended well with it
+    failed_batch INTEGER NOT NULL CHECK (failed_batch > 0),
+    needed_bytes INTEGER NOT NULL CHECK (needed_bytes >= 0), -- with `failed_batch` the need was above this
+    PRIMARY KEY (engine, precision, device_name, width_px, height_px)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX memory_ceiling_since ON memory_ceiling (since);
+
+-- What the context of the driver takes in one worker.
+CREATE TABLE memory_context (
+    device_name   TEXT PRIMARY KEY,
+    context_bytes INTEGER NOT NULL CHECK (context_bytes > 0)
+) STRICT, WITHOUT ROWID;

@@ -14,8 +14,9 @@ from typing import Self
 import structlog
 
 from heygemd.errors import WrongStateError
-from heygemd.jobs.batches import BatchProgress, BatchRecords, OpenBatch
+from heygemd.jobs.batches import BatchProgress, OpenBatch
 from heygemd.jobs.database import Database, Record
+from heygemd.jobs.evidence import MemoryEvidence
 from heygemd.jobs.job import InputFile, Job
 from heygemd.jobs.rows import Transition, job_of, row_of, text_of
 from heygemd.jobs.states import JobState, sources_of
@@ -52,7 +53,7 @@ INSERT INTO event (job_id, at, state, attempts, error_code, error_message, dupli
 """
 
 
-class JobStore(BatchRecords):
+class JobStore(MemoryEvidence):
     """Jobs on disk. One daemon writes (it holds a lock on the state directory); anyone may read beside it."""
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:

@@ -11,6 +11,7 @@ import functools
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,7 @@ TOO_LARGE = ("max_streams", "max pixel count", "Picture size", "Cannot allocate 
 
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 DISK_BROKEN = ("Input/output error", "Read-only file system", "Stale file handle")
+NO_MEMORY = ("Cannot allocate memory", "malloc of size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +231,14 @@ def input_error(outcome: Outcome, what: str) -> HeygemdError:
 
 
 def output_error(outcome: Outcome, what: str) -> HeygemdError:
-    """Say what a failed encoder of ours means: no room on the disk (E202), or a fault (E500)."""
-    disk = any(outcome.says(text) for text in (*DISK_FULL, *DISK_BROKEN))
-    return (
-        ResourceError("E202", f"{what}: {outcome.reason}") if disk else FaultError("E500", f"{what}: {outcome.reason}")
-    )
+    """Say what a failed encoder of ours means: no room on the disk (E202) or in memory (E303), or a fault (E500)."""
+    message = f"{what}: {outcome.reason}"
+    if any(outcome.says(text) for text in (*DISK_FULL, *DISK_BROKEN)):
+        return ResourceError("E202", message)
+    # It has no limits that a signal would enforce: who kills it is the kernel, for memory.
+    if outcome.returncode == -signal.SIGKILL or any(outcome.says(text) for text in NO_MEMORY):
+        return ResourceError("E303", message)
+    return FaultError("E500", message)
 
 
 @contextlib.contextmanager

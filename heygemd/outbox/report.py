@@ -86,6 +86,11 @@ class ReadyFilm(Protocol):
         """Where it was made."""
         ...
 
+    @property
+    def cached(self) -> tuple[str, ...]:
+        """Which of `track` and `speech` were known from an earlier film."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -124,6 +129,8 @@ class Report:
     """Seconds by stage, summed over tasks and workers: may exceed `wall_s`."""
     realtime_factor: float | None = None
     """Seconds of work per second of film: below 1 is faster than the film plays."""
+    cached: tuple[str, ...] = ()
+    """What an earlier film with this picture or this sound had found out already: `track`, `speech`."""
     device: str = ""
     engine: EngineName
     engine_version: str | None = None
@@ -177,6 +184,7 @@ class Report:
             wall_s=round(worked_s, 3),
             stage_s={stage: round(film.seconds[stage], 3) for stage in sorted(film.seconds)},
             realtime_factor=round(worked_s / facts.duration_s, 3) if worked_s > 0 else None,
+            cached=film.cached,
             device=film.device,
             engine=order.engine.name,
             engine_version=facts.versions.get("engine"),

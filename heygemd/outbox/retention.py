@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import stat
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -31,7 +32,10 @@ from heygemd.outbox.sentinel import require_root
 
 log = structlog.get_logger(__name__)
 
-_PART_OF_PROCESS = re.compile(r".+\.npz\.(?P<pid>[0-9]+)\.part", re.DOTALL)
+CACHE_FOLDERS = ("tracks", "stamps", "speech")
+_ENTRY = re.compile(r"[0-9a-f]+-(?P<maker>[A-Za-z0-9._+-]+?)(?:-[0-9a-f]{8})?\.npz")
+"""What was looked at, what made it, in which version, and a digest of how (which older releases did not write)."""
+_PART_OF_PROCESS = re.compile(r"(?P<entry>.+\.npz)\.(?P<pid>[0-9]+)\.part", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,38 +95,79 @@ def sweep_root(
     return swept
 
 
-def sweep_cache(cache_dir: Path, max_bytes: int) -> int:
-    """Delete least recently used `.npz` files until the rest fits into `max_bytes`; returns how many.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSwept:
+    """What one sweep of the cache has done."""
 
-    Safe at any time: who reads one goes on reading, who misses one makes it again. Unfinished files of processes that
-    are gone go too. Raises ResourceError E201 or E202.
+    deleted: int = 0
+    """Entries; `old` of them by a version that is no longer used."""
+    old: int = 0
+    kept_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """One file of the cache."""
+
+    path: Path
+    kind: str
+    """Entries of one kind are made by one version at a time."""
+    maker: str
+    used_ns: int
+    size_bytes: int
+
+
+def sweep_cache(cache_dir: Path, max_bytes: int) -> CacheSwept:
+    """Delete entries until the rest fits into `max_bytes`: of former versions first, then the least recently used.
+
+    Safe at any time: who reads one goes on reading, who misses one makes it again, and jobs have names of their own
+    for what they need. Unfinished files of processes that are gone go too; nothing of any other name, and no link is
+    followed. Raises ResourceError E201 or E202.
     """
-    entries: list[tuple[int, int, Path]] = []
-    count = 0
     with disks.share_faults(cache_dir):
-        for folder, _, names in os.walk(cache_dir, followlinks=False):
-            for path in (Path(folder) / name for name in names):
-                try:
-                    status = path.lstat()
-                except FileNotFoundError:
-                    continue
-                if not stat.S_ISREG(status.st_mode):
-                    continue
-                if path.suffix == ".npz":
-                    used_ns = max(status.st_atime_ns, status.st_mtime_ns)
-                    entries.append((used_ns, status.st_size, path))
-                elif _is_orphaned(path.name):
-                    path.unlink(missing_ok=True)
-        kept_bytes = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
+        entries = _cache_entries(cache_dir)
+        latest: dict[str, str] = {}
+        for entry in sorted(entries, key=lambda entry: entry.used_ns):
+            latest[entry.kind] = entry.maker
+        entries.sort(key=lambda entry: (entry.maker == latest[entry.kind], entry.used_ns))
+        kept_bytes = sum(entry.size_bytes for entry in entries)
+        deleted = old = 0
+        for entry in entries:
             if kept_bytes <= max_bytes:
                 break
-            path.unlink(missing_ok=True)
-            kept_bytes -= size
-            count += 1
-    if count:
-        log.info("outbox.cache_swept", path=str(cache_dir), count=count, kept_bytes=kept_bytes)
-    return count
+            entry.path.unlink(missing_ok=True)
+            kept_bytes -= entry.size_bytes
+            deleted += 1
+            old += entry.maker != latest[entry.kind]
+    if deleted:
+        log.info("outbox.cache_swept", path=str(cache_dir), count=deleted, old=old, kept_bytes=kept_bytes)
+    return CacheSwept(deleted=deleted, old=old, kept_bytes=kept_bytes)
+
+
+def _cache_entries(cache_dir: Path) -> list[_Entry]:
+    """Look at every entry; on the way, remove what processes that are gone have left unfinished."""
+    found, now_ns = [], time.time_ns()
+    for folder in CACHE_FOLDERS:
+        if (cache_dir / folder).is_symlink():
+            continue
+        for path in (cache_dir / folder).glob("*"):
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue
+            named = _ENTRY.fullmatch(path.name)
+            if not stat.S_ISREG(status.st_mode):
+                continue
+            if named is None:
+                if _is_orphaned(path.name):
+                    path.unlink(missing_ok=True)
+                continue
+            # Each engine hears in a version of its own. Reading a file does not count as its use: a backup does that.
+            kind = named["maker"].partition("-")[0] if folder == "speech" else folder
+            # Used in the future: the clock was wrong, and nothing is known.
+            used_ns = status.st_mtime_ns if status.st_mtime_ns <= now_ns else 0
+            found.append(_Entry(path=path, kind=kind, maker=named["maker"], used_ns=used_ns, size_bytes=status.st_size))
+    return found
 
 
 def _remove_empty_days(root: Root, today: date, disk: Disk) -> None:
@@ -178,4 +223,6 @@ def _sweep_leftovers(root: Root, known_ids: Collection[str], disk: Disk) -> int:
 def _is_orphaned(name: str) -> bool:
     """Tell whether an unfinished cache file belongs to a process that is gone."""
     found = _PART_OF_PROCESS.fullmatch(name)
-    return found is not None and not Path(f"/proc/{found['pid']}").exists()
+    if found is None or _ENTRY.fullmatch(found["entry"]) is None:
+        return False
+    return not Path(f"/proc/{found['pid']}").exists()

@@ -77,7 +77,7 @@ class RunningJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedJob:
-    """A job that waits for a device; listed in the order in which they will start."""
+    """A job that waits for a device; listed in the order in which they will probably start."""
 
     job: str
     name: str
@@ -89,13 +89,13 @@ class QueuedJob:
     waits_for: str | None = None
     """Code and message of what the last attempt met."""
     position: int | None = None
-    """From 1, among the waiting jobs of all roots that share the devices. New in schema 2."""
+    """From 1, among the waiting jobs of all roots that share the devices; an estimate. New in schema 2."""
     priority: int = 0
     """New in schema 2."""
     film_s: float | None = None
     """New in schema 2."""
     starts_at: datetime | None = None
-    """An estimate; null when the pace is unknown. New in schema 2."""
+    """An estimate; null when it cannot be told. New in schema 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,9 @@ class Order:
     options: RenderOptions
     engine: EngineChoice
     max_segment_s: float
+    min_segment_s: float = 8.0
+    workers: int = 1
+    """Workers that the film may be spread over, as the machine stood when the order was made."""
     version: str = __version__
 
     @property
@@ -82,6 +85,10 @@ class Analysis:
     face_frames: int
     source_frames: int
     warnings: tuple[str, ...] = ()
+    scene_ticks: tuple[int, ...] = ()
+    """Ticks at which the source cuts to another scene, rising: good places for a joint."""
+    pauses_s: tuple[tuple[float, float], ...] = ()
+    """Start and stop of the stretches of the sound in which nobody speaks, rising: good places, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +193,19 @@ class Event:
     seconds: dict[str, float] = field(default_factory=dict)
     """Seconds by stage, of a finished task."""
     peak_vram_bytes: int = 0
+    """Most graphics memory that torch held reserved during the task (without the context); 0 on a CPU."""
+    held_vram_bytes: int = 0
+    """What it holds reserved now."""
+    peak_rss_bytes: int = 0
+    """Most main memory resident during the task: the worker and the decoder and encoder beside it."""
+    rss_bytes: int = 0
+    """Main memory of the worker itself that is resident now, without mapped files."""
     device: str = ""
     """Set by `ready`: what the worker really runs on."""
+    precision: str = ""
+    """Set by `ready`: number format of the engine's network, as torch names it (`float16`); empty: it has none."""
+    cached: tuple[str, ...] = ()
+    """Set by a finished analysis: which of `track` and `speech` came from the cache."""
     analysis: Analysis | None = None
     error_code: str | None = None
     message: str = ""

@@ -11,10 +11,12 @@ its own timing was), then the length policy maps output frames to ticks:
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from heygemd.jobs.job import LengthPolicy
+from heygemd.planning.segments import Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,34 @@ class Timeline:
     def time_of(self, frame: int) -> Fraction:
         """When output frame `frame` begins, in seconds of the film and of the sound."""
         return frame / self.fps
+
+    def scene_places(self, scene_ticks: Iterable[int]) -> Places:
+        """Frames that show another scene than the frame before them.
+
+        `scene_ticks` are the first ticks of all scenes but the first. A change lies at both edges of the same frame:
+
+            source, cut at tick 2    a a b b
+            ping-pong                a a│b b b│a a a│b b …   backwards it is seen one frame later
+            loop                     a a│b b│a a│b b …       the jump back is a change, too
+        """
+        last = self.tick_count - 1
+        cuts = {tick for tick in scene_ticks if 0 < tick <= last}
+        if self.policy is LengthPolicy.LOOP:
+            return _places((cuts | {0}) if last else (), self.tick_count)
+        if self.policy is LengthPolicy.AUTO and last:
+            lap = 2 * last
+            return _places(cuts | {(lap + 1 - tick) % lap for tick in cuts}, lap)
+        return _places(cuts, max(self.tick_count, self.frame_count))
+
+    def pause_places(self, pauses_s: Iterable[tuple[float, float]]) -> Places:
+        """Frames in the middle of pauses, given as start and stop in seconds; raises ValueError for no real numbers."""
+        middles = [Fraction(str((start + stop) / 2)) for start, stop in pauses_s]  # of a text: `inf` is a ValueError
+        frames = {round(middle * self.fps) for middle in middles}
+        return _places((frame for frame in frames if 0 < frame < self.frame_count), self.frame_count)
+
+
+def _places(frames: Iterable[int], lap_frames: int) -> Places:
+    return Places(tuple(sorted(frames)), lap_frames)
 
 
 def frames_for(duration_s: Fraction, fps: Fraction) -> int:

@@ -2,24 +2,34 @@
 
     sound ──▶ listen() ─▶ speech.npz ─┐
     track.npz ────────────────────────┴▶ Clip ─▶ prepare() ─▶ Performance ─▶ render(frames of one segment)
+                                                   │   ▲
+                                                   ▼   │
+                                                settled-….npz
 
-`prepare` sees the whole clip and is deterministic, so every worker that renders a segment of the same film
-computes the same Performance, and the frames of a segment are those of a single pass.
+`prepare` sees the whole clip and is deterministic, so every worker that renders a segment of the same film has the
+same Performance, and the frames of a segment are those of a single pass. The first one leaves what it settled in the
+work directory, and the others map that. What grows with the film is mapped everywhere: memory does not grow with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heygemd.jobs.job import RenderOptions, VideoInfo
 from heygemd.planning.timeline import Timeline
+from heygemd.render.arrays import map_arrays
+from heygemd.render.cache import recall, save_arrays
 from heygemd.render.faces.track import FaceTrack
+from heygemd.render.pulse import Pulse, unheard
 
 Speech = dict[str, NDArray[np.float32]]
-"""What an engine heard in the whole sound; arrays of its own choosing, saved as speech.npz."""
+"""What an engine heard in the whole sound; arrays of its own choosing, saved as speech.npz and mapped from there."""
+Settled = Mapping[str, NDArray[Any]]
+"""What an engine settled for the frames of one film; arrays of its own choosing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,23 @@ class Clip:
     speech: Speech
     video: VideoInfo
     options: RenderOptions
+    settled_file: Path | None = None
+    """Where `prepare` keeps what it settles for every frame, for itself and for other workers; None: in memory."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where unnamed files may be made while it is settled."""
+        return None if self.settled_file is None else self.settled_file.parent
+
+    def settled(self, settle: Callable[[], Settled]) -> Settled:
+        """Take what was settled for this film before, or settle it now and keep it."""
+        if self.settled_file is None:
+            return settle()
+        found = recall(self.settled_file, map_arrays)
+        if found is None:
+            save_arrays(self.settled_file, settle())
+            found = map_arrays(self.settled_file)
+        return found
 
 
 class Performance(Protocol):
@@ -57,10 +84,22 @@ class LipSync(Protocol):
     needs_face: bool
     """False: the clip is not searched for a face, and `Clip.track` holds time stamps only."""
 
-    def listen(self, sound: NDArray[np.float32]) -> Speech:
-        """Hear the whole sound: float32[n], mono, 16 kHz, possibly a read-only memory map."""
+    @property
+    def precision(self) -> str:
+        """Number format of its network, as torch names it (`float16`); empty for an engine that has none."""
         ...
 
-    def prepare(self, clip: Clip) -> Performance:
+    def listen(self, sound: NDArray[np.float32], pulse: Pulse = unheard) -> Speech:
+        """Hear the whole sound: float32[n], mono, 16 kHz, possibly a read-only memory map.
+
+        Beside a mapped sound unnamed files may be made; the arrays of the answer may lie in such.
+        """
+        ...
+
+    def pauses(self, speech: Speech) -> Sequence[tuple[float, float]]:
+        """Tell where nobody speaks: start and stop in seconds of the sound; empty when it cannot tell."""
+        ...
+
+    def prepare(self, clip: Clip, pulse: Pulse = unheard) -> Performance:
         """Settle everything that depends on the whole clip. Raises InputError E131 without a usable face."""
         ...

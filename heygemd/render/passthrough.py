@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heygemd.render.engine import Clip, Speech
+from heygemd.render.pulse import Pulse, unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,19 @@ class Passthrough:
     name = "passthrough"
     version = "1"
     needs_face = False
+    precision = ""
 
-    def listen(self, sound: NDArray[np.float32]) -> Speech:
+    def listen(self, sound: NDArray[np.float32], pulse: Pulse = unheard) -> Speech:
         """Hear nothing."""
-        del sound
+        del sound, pulse
         return {}
 
-    def prepare(self, clip: Clip) -> UntouchedPerformance:
+    def pauses(self, speech: Speech) -> Sequence[tuple[float, float]]:
+        """Know of none."""
+        del speech
+        return ()
+
+    def prepare(self, clip: Clip, pulse: Pulse = unheard) -> UntouchedPerformance:
         """Promise nothing."""
-        del clip
+        del clip, pulse
         return UntouchedPerformance()

@@ -16,30 +16,32 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
 import structlog
 import torch
 
-from heygemd.errors import HeygemdError, ResourceError, SetupError
+from heygemd.errors import HeygemdError, SetupError
 from heygemd.jobs.job import EngineName
 from heygemd.log import LogChoice, configure
 from heygemd.planning.plan import Event, EventKind, Order, Plan, Task, TaskKind, from_json, to_json
 from heygemd.render.engine import LipSync
 from heygemd.render.film import finish
+from heygemd.render.footprint import Footprint
 from heygemd.render.passthrough import Passthrough
+from heygemd.render.shortage import is_device_fault, shortage_of
 from heygemd.render.tasks import Staged, analyse, render_segment, stage
 
 log = structlog.get_logger(__name__)
 
 PROGRESS_EVERY_S = 0.5
-LOST_DEVICE: tuple[type[Exception], ...] = tuple(
-    kind for kind in (getattr(torch, "AcceleratorError", None),) if kind is not None
-)
-"""A CUDA fault ends the worker's context, not the film. Older torch raises a bare RuntimeError instead."""
 DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
+
+
+Loader = Callable[[EngineName, Path | None, str], LipSync]
 
 
 def load_engine(name: EngineName, weights: Path | None, device: str) -> LipSync:
@@ -58,12 +60,22 @@ def load_engine(name: EngineName, weights: Path | None, device: str) -> LipSync:
 
 
 def usable_device(wanted: str, name: EngineName) -> str:
-    """`wanted` if this build of torch can use it and the engine gains from it, else the CPU, said plainly."""
+    """`wanted` if torch can use it and the engine gains from it, else the CPU, said plainly.
+
+    A card too full for the driver to begin with is no reason to do without it: that is raised as torch says it.
+    """
     if wanted == "cpu" or name is not EngineName.WAV2LIP:
         return "cpu"
     if torch.cuda.is_available():
         return wanted
-    log.warning("device.fell_back", wanted=wanted, reason="this build of torch sees no CUDA device")
+    reason = "torch sees no CUDA device"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # `is_available` never says why not; this does
+    except (RuntimeError, AssertionError) as error:
+        if shortage_of(error):
+            raise
+        reason = str(error).partition("\n")[0]
+    log.warning("device.fell_back", wanted=wanted, reason=reason)
     return "cpu"
 
 
@@ -74,6 +86,7 @@ class Worker:
     engine: LipSync
     device: str
     out: TextIO
+    footprint: Footprint = field(default_factory=lambda: Footprint("cpu"))
     staged: Staged | None = None
     _last_progress_s: float = field(default=0.0)
 
@@ -88,17 +101,23 @@ class Worker:
     def carry_out(self, task: Task) -> None:
         """Do one task; whatever happens, exactly one `done` or `failed` is said."""
         structlog.contextvars.bind_contextvars(job_id=task.job_id)
+        self.footprint.reset()
         try:
-            event = self._perform(task)
+            event = self.perform(task)
         except Exception as error:  # noqa: BLE001  # the border of one task: a fault ends the task, not the worker
-            event = failure(task, error)
             self.staged = None
+            if shortage_of(error):
+                self.footprint.give_back(error)
+            event = failure(task, error)
         ended = replace(event, job_id=task.job_id, task=task.kind, segment=_index(task), device=self.device)
-        self.say(replace(ended, peak_vram_bytes=_peak_vram(self.device)))
+        self.say(replace(ended, **asdict(self.footprint.read())))
         structlog.contextvars.clear_contextvars()
 
-    def _perform(self, task: Task) -> Event:
+    def perform(self, task: Task) -> Event:
+        """Do the task; what it raises becomes `failed`."""
+
         def report(done: int, total: int) -> None:
+            self.footprint.sample()
             now = time.monotonic()
             if now - self._last_progress_s >= PROGRESS_EVERY_S:
                 self._last_progress_s = now
@@ -111,21 +130,21 @@ class Worker:
 
         text = task.order_path.read_bytes()
         if task.kind is TaskKind.ANALYSE:
-            analysis, seconds = analyse(from_json(Order, text), self.engine, task.limits, report)
-            return Event(kind=EventKind.DONE, analysis=analysis, seconds=seconds)
+            analysis, seconds, cached = analyse(from_json(Order, text), self.engine, task.limits, report)
+            return Event(kind=EventKind.DONE, analysis=analysis, seconds=seconds, cached=cached)
         plan = from_json(Plan, text)
         if task.kind is TaskKind.FINISH:
             seconds = finish(plan, task.limits, self.engine.version, report)
             return Event(kind=EventKind.DONE, seconds=seconds)
         if task.segment is None:
             raise ValueError("a render task needs a segment")
+        count = task.segment.frame_count
         if self.staged is None or self.staged.plan_hash != plan.hash:
             self.staged = None
-            self.staged = stage(plan, self.engine)
+            self.staged = stage(plan, self.engine, lambda: report(0, count))
         facts = render_segment(
             plan, task.segment, self.staged, batch_size=task.batch_size, limits=task.limits, report=report
         )
-        count = task.segment.frame_count
         return Event(kind=EventKind.DONE, frames_done=count, frames_total=count, seconds=facts.seconds)
 
 
@@ -136,14 +155,14 @@ def _index(task: Task) -> int | None:
 def failure(task: Task, error: Exception) -> Event:
     """Sort what went wrong into the code that the scheduler decides by."""
     code, message, trace = "E500", f"{type(error).__name__}: {error}", _plain(traceback.format_exc())
-    if isinstance(error, HeygemdError):
+    if shortage := shortage_of(error):
+        code = shortage
+    elif isinstance(error, HeygemdError):
         code, message, trace = error.code, error.message, ""
-    elif isinstance(error, torch.OutOfMemoryError):
-        code = ResourceError("E301", message).code
-    elif isinstance(error, LOST_DEVICE):
-        code = ResourceError("E302", message).code
+    elif is_device_fault(error):
+        code = "E302"
     elif isinstance(error, OSError) and error.errno in DISK_ERRNOS:
-        code = ResourceError("E202", message).code
+        code = "E202"
     message = _plain(message)
     log.warning("task.failed", task=task.kind, segment=_index(task), error_code=code, reason=message)
     return Event(kind=EventKind.FAILED, error_code=code, message=message, traceback=trace)
@@ -152,10 +171,6 @@ def failure(task: Task, error: Exception) -> Event:
 def _plain(text: str) -> str:
     """A file name that is not UTF-8 reaches messages as lone surrogates, which JSON cannot carry."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _peak_vram(device: str) -> int:
-    return torch.cuda.max_memory_reserved(device) if device.startswith("cuda") else 0
 
 
 def follow_leash(fd: int) -> "queue.Queue[Task]":
@@ -175,42 +190,63 @@ def follow_leash(fd: int) -> "queue.Queue[Task]":
     return tasks
 
 
-def main() -> None:
+def main(
+    argv: Sequence[str] | None = None, *, load: Loader = load_engine, build: Callable[..., Worker] = Worker
+) -> None:
     """Load the engine, say READY, work."""
-    parser = argparse.ArgumentParser(prog="heygemd.render.worker")
-    parser.add_argument("--engine", type=EngineName, required=True)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--tasks-fd", type=int, required=True)
-    parser.add_argument("--events-fd", type=int, required=True)
-    parser.add_argument("--log-level", default="info")
-    parser.add_argument("--log-json", action=argparse.BooleanOptionalAction)
-    args = parser.parse_args()
+    args = _parser().parse_args(argv)
     # Ctrl-C on a terminal reaches the whole group; the daemon decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     configure(LogChoice(json=args.log_json, level=args.log_level))
-    limit_threads()
+    limit_threads(args.threads)
     tasks = follow_leash(args.tasks_fd)
     with os.fdopen(args.events_fd, "w", encoding="utf-8") as out:
-        device = usable_device(args.device, args.engine)
         try:
-            engine = load_engine(args.engine, args.weights, device)
-        except HeygemdError as error:
-            out.write(to_json(Event(kind=EventKind.FAILED, error_code=error.code, message=error.message)) + "\n")
+            device = usable_device(args.torch_device or args.device, args.engine)
+            engine = load(args.engine, args.weights, device)
+        except (HeygemdError, RuntimeError, MemoryError, OSError, ImportError) as error:
+            if (said := failed_start(error)) is None:
+                raise
+            out.write(to_json(said) + "\n")
             out.flush()
             sys.exit(1)
-        worker = Worker(engine=engine, device=device, out=out)
-        worker.say(Event(kind=EventKind.READY, device=device))
+        label = "cpu" if device == "cpu" else args.device
+        worker = build(engine=engine, device=label, out=out, footprint=Footprint(device))
+        worker.say(Event(kind=EventKind.READY, device=worker.device, precision=engine.precision))
         while True:
             worker.carry_out(tasks.get())
 
 
-def limit_threads() -> None:
-    """Leave cores to the decoder and the encoder that run beside this process."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="heygemd.render.worker")
+    parser.add_argument("--engine", type=EngineName, required=True)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--device", default="cpu", help="what the device is called here")
+    parser.add_argument("--torch-device", help="what torch calls it, where that differs: it may see one card only")
+    parser.add_argument("--threads", type=int, default=0, help="cores that it may count on; 0: all there are")
+    parser.add_argument("--tasks-fd", type=int, required=True)
+    parser.add_argument("--events-fd", type=int, required=True)
+    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-json", action=argparse.BooleanOptionalAction)
+    return parser
+
+
+def failed_start(error: BaseException) -> Event | None:
+    """What the daemon is told; None for a bug, which ends the worker with its traceback."""
+    if shortage := shortage_of(error):
+        message, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+        return Event(kind=EventKind.FAILED, error_code=shortage, message=_plain(message), traceback=_plain(trace))
+    if isinstance(error, HeygemdError):
+        return Event(kind=EventKind.FAILED, error_code=error.code, message=_plain(error.message))
+    return None
+
+
+def limit_threads(cores: int = 0) -> None:
+    """Leave cores to the decoder and the encoder that run beside this process; 0: of all cores there are."""
     import cv2  # noqa: PLC0415  # beside its only use
 
-    cores = len(os.sched_getaffinity(0))
+    cores = cores or len(os.sched_getaffinity(0))
     torch.set_num_threads(max(1, cores // 2))
     cv2.setNumThreads(max(1, cores // 4))
     # glibc keeps an arena per thread, and frames of some MB each would pile up in every one of them.

@@ -104,6 +104,8 @@ class FakeWorkers:
         self.killed: list[int] = []
         self.stopped: list[int] = []
         self.alive: set[int] = set()
+        self.known_pids: dict[int, int] = {}
+        """What `pids` returns, as far as the workers live."""
         self._said: deque[tuple[int, Event | Ended]] = deque()
 
     def start(self, engine: EngineChoice, device: str) -> int:
@@ -150,6 +152,10 @@ class FakeWorkers:
         for worker in sorted(self.alive):
             self.kill(worker)
         self._said.clear()
+
+    def pids(self) -> dict[int, int]:
+        """Return `known_pids` of the living; they are in no process unless a test says so."""
+        return {worker: pid for worker, pid in self.known_pids.items() if worker in self.alive}
 
     def filenos(self) -> tuple[int, ...]:
         """Return nothing: there is nothing to wait for."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from heygemd.jobs.job import Job
 from heygemd.jobs.store import JobStore
+from heygemd.scheduler.facts import Share
 
 
 class Lanes:
@@ -14,6 +15,13 @@ class Lanes:
         self._busy: Counter[tuple[str, str]] = Counter()
         for job in running:
             self.enter(job)
+
+    @classmethod
+    def copy_of(cls, lanes: "Lanes") -> "Lanes":
+        """Count on, without the other noticing."""
+        copy = cls(())
+        copy._busy.update(lanes._busy)
+        return copy
 
     @property
     def busy(self) -> Mapping[tuple[str, str], int]:
@@ -30,15 +38,16 @@ class Lanes:
             self._busy[job.root, job.lane.folder] += 1
 
 
-def glance(store: JobStore, lanes: Lanes, most: int) -> Iterator[Job]:
-    """Yield the first `most` queued jobs whose lane has room, while the caller lets jobs enter.
+def glance(store: JobStore, lanes: Lanes, most: int, share: Share | None = None) -> Iterator[Job]:
+    """Yield the first `most` queued jobs (of a folder) whose lane has room, while the caller lets jobs enter.
 
     However many jobs of a full lane stand in front, the store leaves them out; it is asked again only when a lane
     has filled up between two of its answers.
     """
+    root, folder = share or (None, None)
     last: Job | None = None
     while most > 0:
-        page = store.queue(most, busy=lanes.busy, after=last)
+        page = store.queue(most, root=root, folder=folder, busy=lanes.busy, after=last)
         is_end = len(page) < most
         for job in page:
             if lanes.has_room_for(job):

@@ -14,12 +14,19 @@ ChooseEngine = Callable[[EngineName], EngineChoice]
 
 
 def make_order(
-    job: Job, saved: Order | None, *, work_dir: Path, cache_dir: Path, settings: RenderSettings, choose: ChooseEngine
+    job: Job,
+    saved: Order | None,
+    *,
+    work_dir: Path,
+    cache_dir: Path,
+    settings: RenderSettings,
+    choose: ChooseEngine,
+    workers: int = 1,
 ) -> Order:
-    """Return `saved`, the order of an earlier run, if it still holds, else a new one.
+    """Return `saved`, the order of an earlier run, if it still holds, else a new one to be spread over `workers`.
 
-    It holds while inputs, engine, weights and our version are the same. Options and segment length stay as they
-    were saved: a setting changed in the middle of a film is for the next film.
+    It holds while inputs, engine, weights and our version are the same. Options and what segments are cut by stay as
+    they were saved: a setting changed in the middle of a film, or a device that came, is for the next film.
     Raises InputError for inputs that cannot be named or used, SetupError when the engine cannot be had.
     """
     if job.video is None or job.audio is None:
@@ -41,10 +48,21 @@ def make_order(
         options=job.options,
         engine=_engine(job.options.engine, saved, choose),
         max_segment_s=settings.segment_s,
+        min_segment_s=settings.min_segment_s,
+        workers=workers,
     )
-    if saved and replace(order, options=saved.options, max_segment_s=saved.max_segment_s) == saved:
-        return saved
-    return order
+    return saved if saved and _as_begun(order, saved) == saved else order
+
+
+def _as_begun(order: Order, saved: Order) -> Order:
+    """Return `order` with what may change in the middle of a film as it was at its beginning."""
+    return replace(
+        order,
+        options=saved.options,
+        max_segment_s=saved.max_segment_s,
+        min_segment_s=saved.min_segment_s,
+        workers=saved.workers,
+    )
 
 
 def _engine(wanted: EngineName, saved: Order | None, choose: ChooseEngine) -> EngineChoice:

@@ -27,6 +27,8 @@ class FilmReady:
     """Seconds by stage, summed over all tasks of the job."""
     device: str
     """Where the latest task ran."""
+    cached: tuple[str, ...] = ()
+    """Which of `track` and `speech` came from the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +58,5 @@ class JobProgress:
     eta_s: float | None
     """Until the end of the present stage; None while unknown."""
     device: str
+    job_left_s: float | None = None
+    """Until the film can be handed over, at the measured rates and with the workers it has; None while it has none."""

@@ -1,271 +1,162 @@
-"""What to do next, and what to do about a failure. Pure: values in, decisions out; the scheduler carries them out.
+"""What to do next. Pure: values in, decisions out, for the scheduler to carry out; about failures decides `verdict`.
 
-    assign(jobs, workers, devices, now)  →  Start | Dismiss | GiveUp | Wait
-    judge(failure)                       →  Retry | GiveUp
+    jobs in turn ─▶ for each task a place:  idle worker of its engine ▸ new worker where it fits ▸ make room ▸ wait
 
-Order of jobs: what is begun comes before what is not, then the smaller turn, in which priority and waiting are one
-number, so that nothing waits for ever.
+A device's memory is a budget; every worker on it has a claim, the most it holds or may come to hold, from its start
+until it is gone. A task is placed only where the claims fit into the budget, with a smaller batch rather than not.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from heygemd.errors import FaultError, InputError, SetupError, error_for
-from heygemd.planning.plan import EngineChoice, Task
+from heygemd.planning.plan import Task, TaskKind
+from heygemd.scheduler.facts import (
+    Decision,
+    DeviceFacts,
+    Dismiss,
+    FitOf,
+    GiveUp,
+    JobFacts,
+    Rules,
+    Service,
+    Start,
+    Wait,
+    WorkerFacts,
+)
+from heygemd.scheduler.floor import Floor, Place
+from heygemd.scheduler.shares import Line
 
-REST_FIRST_S = 5.0
-REST_LONGEST_S = 300.0
-"""Rests between tries double from the first to the longest."""
-START_REST_FIRST_S = 1.0
-"""A worker that ended before it was ready is tried again sooner: nothing was computed yet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How often something may go wrong."""
-
-    max_attempts: int
-    """Starts of one job."""
-    max_strikes: int
-    """Workers that one task may end, or bugs that it may meet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFacts:
-    """A job that could get work now."""
-
-    job_id: str
-    is_begun: bool
-    """It is in state running."""
-    turn: float
-    """Place in the queue, the smallest first."""
-    attempts: int
-    """Starts that count: what a person has forgiven is not in it."""
-    rest_until_s: float
-    """Monotonic time before which it gets nothing."""
-    engine: EngineChoice
-    todo: tuple[Task, ...]
-    """Tasks that can be started now and are not in work, in order; their device is not set yet."""
+REUSE_GRACE_S = 30.0
+"""A worker is not replaced by one of another engine, nor a device emptied for a job that needs more of it, while it can
+serve jobs that come at most so much later. Loading a model takes 2-10 s."""
+BUSY, REUSED, SHORT = "every worker is busy", "a worker of another engine is being replaced", "memory is short"
+SAME_FACE, RESTING = "its picture is being analysed for another job", "resting after a failure"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerFacts:
-    """A worker that holds its device, idle or not."""
-
-    worker: int
-    engine: EngineChoice
-    device: str
-    is_free: bool
-    """Ready for a task: not busy, not on its way out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewWorker:
-    """A worker that must be started first."""
-
-    engine: EngineChoice
-    device: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """Give `task` to a worker that is there, or to a new one."""
-
-    task: Task
-    worker: int | NewWorker
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dismiss:
-    """End an idle worker: its device is wanted for another engine."""
-
-    worker: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """Nothing can be done for the job now."""
-
-    job_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """Try the job's missing tasks again after `delay_s`; 0: it goes on at once and keeps its attempt."""
-
-    job_id: str
-    delay_s: float
-    batch_size: int
-    needs_fresh_worker: bool
-    """The worker that failed must not be used again."""
-    refund: bool = False
-    """The attempt does not count."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUp:
-    """The job has failed for good."""
-
-    job_id: str
-    code: str
-    message: str
-    traceback: str = ""
-
-
-Decision = Start | Dismiss | Wait | Retry | GiveUp
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """One task that did not end well."""
-
-    job_id: str
-    code: str | None
-    """What the worker said; None when it ended, or was ended, without a word."""
-    message: str
-    traceback: str = ""
-    was_ready: bool = True
-    """The worker had loaded its engine."""
-    was_fresh: bool = False
-    """It was the worker's first task."""
-    batch_size: int
-    attempts: int
-    """Starts of the job that count, this one included."""
-    strikes: int = 0
-    """Strikes against the job's present task, this one included."""
-    failed_starts: int = 0
-    """Workers in a row that ended for this job before they were ready, this one included."""
-    rests: int = 0
-    """How often in a row the job has rested already."""
-
-
-def assign(
+def assign(  # noqa: PLR0917  # everything the decision depends on, and nothing else
     jobs: Sequence[JobFacts],
     workers: Sequence[WorkerFacts],
-    devices: Sequence[str],
+    devices: Sequence[DeviceFacts],
+    fit_of: FitOf,
+    service: Service,
     now_s: float,
-    patience: Patience,
+    rules: Rules,
 ) -> tuple[Decision, ...]:
-    """Hand out the free workers and devices; one worker a device, a device named twice carries two."""
-    bench = _Bench.of(workers, devices)
-    decisions: list[Decision] = []
-    for job in sorted(jobs, key=_turn):
+    """Hand out free workers and free memory; jobs that are not begun begin when they get their first task."""
+    floor = Floor(workers, devices, fit_of)
+    decisions: list[Decision] = list(floor.send_away(rules.keep_warm_s))
+    ready: list[JobFacts] = []
+    for job in jobs:
+        if not job.todo:
+            continue
         if job.rest_until_s > now_s:
-            decisions.append(Wait(job_id=job.job_id, reason="resting after a failure"))
-        elif not job.is_begun and job.attempts >= patience.max_attempts:
+            decisions.append(Wait(job_id=job.job_id, reason=RESTING))
+        elif not job.is_begun and job.attempts >= rules.max_attempts:
             message = f"it was started {job.attempts} times and never came to an end"
             decisions.append(GiveUp(job_id=job.job_id, code="E501", message=message))
         else:
-            decisions.extend(_serve(job, bench))
+            ready.append(job)
+    decisions += _Round(jobs, ready, floor, service, workers).decide()
     return tuple(decisions)
 
 
-def is_strike(code: str | None, was_ready: bool) -> bool:
-    """Tell whether a failure counts against the task: a death, a hang or a bug, but not a worker's bad start."""
-    return was_ready and (code is None or isinstance(error_for(code, ""), FaultError))
+class _Round:
+    """One pass over the jobs that are ready."""
 
+    def __init__(
+        self,
+        jobs: Sequence[JobFacts],
+        ready: Sequence[JobFacts],
+        floor: Floor,
+        service: Service,
+        workers: Sequence[WorkerFacts],
+    ) -> None:
+        self._ready, self._floor, self._service = ready, floor, service
+        self._line = Line(ready, service)
+        self._given: dict[str, int] = {}
+        """Tasks handed out in this pass, by job."""
+        self._gone: set[str] = set()
+        """Jobs that get nothing more in this pass."""
+        analysing = {worker.job_id for worker in workers if worker.task is TaskKind.ANALYSE}
+        self._faces = {job.face_key for job in jobs if job.face_key and job.job_id in analysing}
+        self._is_ahead = bool(analysing) or any(job.is_prepared for job in ready)
+        """Another film than those being rendered is looked at, or could be rendered at once."""
+        self._renders = any(worker.task is TaskKind.RENDER for worker in workers)
 
-def judge(failure: Failure, patience: Patience) -> Retry | GiveUp:
-    """Decide what becomes of the job after one of its tasks failed."""
-    if failure.code is None:
-        return _judge_fault(failure, "E501", patience)
-    error = error_for(failure.code, failure.message)
-    if isinstance(error, InputError | SetupError):
-        return GiveUp(job_id=failure.job_id, code=error.code, message=error.message)
-    if isinstance(error, FaultError):
-        return _judge_fault(replace(failure, message=error.message), error.code, patience)
-    if error.code == "E301" and failure.was_ready:
-        return _judge_memory(failure)
-    # Of the faults of the machine only a lost device can be the job's own doing, so only that one is counted.
-    is_counted = error.code == "E302" and failure.was_ready
-    if is_counted and failure.attempts >= patience.max_attempts:
-        message = f"it was started {failure.attempts} times; last: {error.message}"
-        return GiveUp(job_id=failure.job_id, code="E501", message=message)
-    return _rest(failure, needs_fresh_worker=error.code == "E302" or not failure.was_ready, refund=not is_counted)
+    def decide(self) -> Iterator[Decision]:
+        while (job := self._next()) is not None:
+            task = self._task_of(job)
+            if self._waits_for_a_face(job, task):
+                yield Wait(job_id=job.job_id, reason=SAME_FACE)
+                self._leave(job)
+                continue
+            place = self._floor.place(job)
+            if place is not None:
+                yield self._give(job, task, place)
+            elif job is self._line.next():  # and not only looked at ahead of its turn
+                yield from self._make_room(job)
+                self._leave(job)
 
+    def _task_of(self, job: JobFacts) -> Task:
+        return job.todo[self._given.get(job.job_id, 0)]
 
-def rest_s(times_before: int, first_s: float = REST_FIRST_S) -> float:
-    """Length of the next rest: doubles each time, up to a limit."""
-    return min(first_s * 2.0 ** min(times_before, 30), REST_LONGEST_S)
+    def _waits_for_a_face(self, job: JobFacts, task: Task) -> bool:
+        return task.kind is TaskKind.ANALYSE and job.face_key in self._faces
 
+    def _give(self, job: JobFacts, task: Task, place: Place) -> Start:
+        self._note(job, task.kind, place)
+        given = replace(task, device=place.device, batch_size=place.batch)
+        return Start(task=given, worker=place.worker, claim_bytes=place.claim_bytes)
 
-def _turn(job: JobFacts) -> tuple[bool, float, str]:
-    return (not job.is_begun, job.turn, job.job_id)
+    def _next(self) -> JobFacts | None:
+        """Return whose turn it is; once a round, while films are rendered, the next film is looked at instead."""
+        if not self._is_ahead and self._renders and self._floor.places > 1:
+            self._is_ahead = True
+            if (job := self._best_to_analyse()) is not None:
+                return job
+        return self._line.next()
 
+    def _best_to_analyse(self) -> JobFacts | None:
+        """Return the first job in turn that is not begun: the pipeline must not drain when the present film ends."""
+        seen = self._given.keys() | self._gone
+        waiting = [job for job in self._ready if job.todo[0].kind is TaskKind.ANALYSE and job.job_id not in seen]
+        return Line(waiting, self._service).next()
 
-def _serve(job: JobFacts, bench: "_Bench") -> list[Decision]:
-    decisions: list[Decision] = []
-    for task in job.todo:
-        place = bench.take(job.engine)
-        if place is None:
-            decisions.append(Wait(job_id=job.job_id, reason="every worker is busy"))
-            break
-        if isinstance(place, Dismiss):
-            decisions += [place, Wait(job_id=job.job_id, reason="a worker of another engine is being replaced")]
-        else:
-            device = place.device
-            worker = place.worker if isinstance(place, WorkerFacts) else place
-            decisions.append(Start(task=replace(task, device=device), worker=worker))
-    return decisions
+    def _note(self, job: JobFacts, kind: TaskKind, place: Place) -> None:
+        self._floor.take(place, job)
+        self._line.served(job)
+        self._given[job.job_id] = given = self._given.get(job.job_id, 0) + 1
+        if kind is TaskKind.ANALYSE:
+            self._is_ahead = True
+            if job.face_key:
+                self._faces.add(job.face_key)
+        elif kind is TaskKind.RENDER:
+            self._renders = True
+        if given == len(job.todo):
+            self._leave(job)
 
+    def _leave(self, job: JobFacts) -> None:
+        self._gone.add(job.job_id)
+        self._line.leave(job)
 
-@dataclass(slots=True)
-class _Bench:
-    """What is still free while work is handed out."""
+    def _make_room(self, job: JobFacts) -> Iterator[Decision]:
+        """Let idle workers go for a job that found no place, and keep that place for it."""
+        if not self._floor.could_ever_hold(job):
+            yield Wait(job_id=job.job_id, reason=SHORT, code=self._floor.shortage_code(job))
+            return
+        for other in self._line.soon_after(job, REUSE_GRACE_S) if self._floor.has_idle_of_others(job) else ():
+            if (place := self._reuse_for(other, job)) is not None:
+                # Served at once, so that nobody who comes later takes what was spared for it.
+                yield self._give(other, self._task_of(other), place)
+                yield Wait(job_id=job.job_id, reason=BUSY)
+                return
+        gone = self._floor.book(job)
+        for worker in gone:
+            yield Dismiss(worker=worker, reason="its place is needed")
+        yield Wait(job_id=job.job_id, reason=REUSED if gone else BUSY)
 
-    idle: list[WorkerFacts] = field(default_factory=list)
-    vacant: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, workers: Sequence[WorkerFacts], devices: Sequence[str]) -> "_Bench":
-        vacant = list(devices)
-        for worker in workers:
-            if worker.device in vacant:
-                vacant.remove(worker.device)
-        return cls(idle=[worker for worker in workers if worker.is_free], vacant=vacant)
-
-    def take(self, engine: EngineChoice) -> WorkerFacts | NewWorker | Dismiss | None:
-        """Best place for a task: a warm worker, a vacant device, an idle worker of another engine."""
-        for worker in self.idle:
-            if worker.engine == engine:
-                self.idle.remove(worker)
-                return worker
-        if self.vacant:
-            return NewWorker(engine=engine, device=self.vacant.pop(0))
-        if self.idle:
-            return Dismiss(worker=self.idle.pop(0).worker)
-        return None
-
-
-def _judge_memory(failure: Failure) -> Retry:
-    """Smaller, then in a fresh worker, then later: memory never fails a job while something smaller is left."""
-    if failure.batch_size > 1:
-        return Retry(job_id=failure.job_id, delay_s=0.0, batch_size=failure.batch_size // 2, needs_fresh_worker=False)
-    if not failure.was_fresh:
-        return Retry(job_id=failure.job_id, delay_s=0.0, batch_size=1, needs_fresh_worker=True)
-    return _rest(failure, needs_fresh_worker=True, refund=True)
-
-
-def _judge_fault(failure: Failure, code: str, patience: Patience) -> Retry | GiveUp:
-    if not failure.was_ready:
-        if failure.failed_starts >= patience.max_attempts:
-            message = f"no worker comes up: {failure.message}"
-            return GiveUp(job_id=failure.job_id, code="E500", message=message, traceback=failure.traceback)
-        delay_s = rest_s(failure.failed_starts - 1, START_REST_FIRST_S)
-        return replace(_rest(failure, needs_fresh_worker=True, refund=True), delay_s=delay_s)
-    if failure.strikes >= patience.max_strikes:
-        return GiveUp(job_id=failure.job_id, code=code, message=failure.message, traceback=failure.traceback)
-    # A death may have been the kernel's answer to too much memory; half as much costs little to try.
-    batch_size = max(1, failure.batch_size // 2) if failure.code is None else failure.batch_size
-    return Retry(job_id=failure.job_id, delay_s=0.0, batch_size=batch_size, needs_fresh_worker=True)
-
-
-def _rest(failure: Failure, *, needs_fresh_worker: bool, refund: bool) -> Retry:
-    return Retry(
-        job_id=failure.job_id,
-        delay_s=rest_s(failure.rests),
-        batch_size=failure.batch_size,
-        needs_fresh_worker=needs_fresh_worker,
-        refund=refund,
-    )
+    def _reuse_for(self, other: JobFacts, job: JobFacts) -> Place | None:
+        """Find an idle worker that could serve `other` as it is, and would be replaced for `job` otherwise."""
+        if other.engine == job.engine or self._waits_for_a_face(other, self._task_of(other)):
+            return None
+        return self._floor.warm(other)

@@ -5,36 +5,46 @@ any moment. It moves jobs queued → running (before the first task) and running
 failed and cancelled are the daemon's, after it has put the files where they belong.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import structlog
 
-from heygemd.errors import InputError, ResourceError, SetupError
-from heygemd.jobs.job import Job
+from heygemd.errors import ResourceError
+from heygemd.jobs.job import EngineName
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
 from heygemd.limits import Limits
 from heygemd.planning.plan import Task, TaskKind
-from heygemd.scheduler import policy
+from heygemd.scheduler import verdict
+from heygemd.scheduler.accounts import Accounts
 from heygemd.scheduler.crew import Crew, TaskDone, TaskFailed
-from heygemd.scheduler.devices import Device
-from heygemd.scheduler.lanes import Lanes, glance
+from heygemd.scheduler.facts import Decision, Dismiss, GiveUp, JobFacts, Rules, Share, Start, Wait
+from heygemd.scheduler.floor import WORN
+from heygemd.scheduler.gauge import Gauge
+from heygemd.scheduler.lanes import Lanes
 from heygemd.scheduler.order import ChooseEngine
 from heygemd.scheduler.outcome import FilmReady, JobFailed, JobProgress, Outcome
-from heygemd.scheduler.rests import Rests
-from heygemd.scheduler.work import Work, take_up
+from heygemd.scheduler.outlook import Outlook
+from heygemd.scheduler.policy import assign
+from heygemd.scheduler.rates import Rates
+from heygemd.scheduler.tally import Tally
+from heygemd.scheduler.treasury import Treasury
+from heygemd.scheduler.waiting import next_in_turn
+from heygemd.scheduler.work import Work
 from heygemd.scheduler.workdir import WorkDir
 from heygemd.scheduler.workers import WorkerPool
+from heygemd.scheduler.works import Works
 from heygemd.settings import RenderSettings
 
 log = structlog.get_logger(__name__)
 
 __all__ = ["FilmReady", "JobFailed", "JobProgress", "Outcome", "Scheduler"]
 
-QUEUE_GLANCE = 100
-"""Queued jobs looked at when something is free, not counting those whose lane is full; those behind them wait."""
+SEEN_BEYOND = 8
+"""Queued jobs looked at beyond those there is room for: some may have to wait for the face of another."""
 
 
 class Scheduler:
@@ -44,7 +54,7 @@ class Scheduler:
         self,
         store: JobStore,
         pool: WorkerPool,
-        devices: Sequence[Device],
+        gauge: Gauge,
         settings: RenderSettings,
         limits: Limits,
         state_dir: Path,
@@ -53,27 +63,42 @@ class Scheduler:
         wall: Callable[[], datetime],
     ) -> None:
         self._store, self._pool = store, pool
-        self._devices = tuple(device.label for device in devices)
-        self._settings, self._limits = settings, limits
-        self._patience = policy.Patience(max_attempts=settings.max_attempts, max_strikes=settings.max_strikes)
-        self._state_dir, self._choose_engine = state_dir, choose_engine
+        self._settings, self._choose_engine = settings, choose_engine
+        self._rules = Rules(
+            max_attempts=settings.max_attempts,
+            max_strikes=settings.max_strikes,
+            keep_warm_s=settings.keep_warm_s,
+            cpu_fallback=settings.cpu_fallback and settings.device == "auto" and not settings.require_gpu,
+            memory_wait_s=settings.memory_wait_s,
+        )
+        self._state_dir = state_dir
         self._clock, self._wall = clock, wall
-        self._crew = Crew(pool, clock, settings.silence_limit_s)
-        self._works: dict[str, Work] = {}
-        self._reported: dict[str, JobState] = {}
-        """Jobs that are the daemon's now, with the state they had then."""
-        self._rests = Rests(clock, wall)
-        self._waits: dict[str, str] = {}
+        self._crew = Crew(pool, clock, settings)
+        self._treasury = Treasury(store, pool, gauge, self._crew, settings, clock, wall)
+        rates = Rates()
+        self._accounts = Accounts(self._treasury, rates)
+        self._works = Works(
+            store, self._crew, self._treasury, rates, settings, limits, state_dir, choose_engine, clock, wall
+        )
+        self._waits: dict[str, Wait] = {}
         """Why jobs got nothing at the latest tick."""
-        self._outcomes: list[Outcome] = []
+
+    @property
+    def tally(self) -> Tally:
+        """What has been counted since the start."""
+        return self._accounts.tally
+
+    @property
+    def waits(self) -> Mapping[str, Wait]:
+        """Why jobs that nobody works on got nothing at the latest tick, by job."""
+        return {job_id: wait for job_id, wait in self._waits.items() if not self._crew.at_work_on(job_id)}
 
     def tick(self) -> tuple[Outcome, ...]:
         """Take in what workers said, hand out work, and return what the daemon must know; each outcome once."""
         while news := self._crew.next_news():
             self._end_task(news)
         self._hand_out()
-        outcomes, self._outcomes = tuple(self._outcomes), []
-        return outcomes
+        return self._works.take_outcomes()
 
     def filenos(self) -> tuple[int, ...]:
         """Descriptors that become readable when `tick` has something to do."""
@@ -81,22 +106,34 @@ class Scheduler:
 
     def progress(self) -> tuple[JobProgress, ...]:
         """How far every running job is, the published ones included, in the order they were taken up."""
-        works = [work for work in self._works.values() if work.job.state is JobState.RUNNING]
-        return tuple(work.measure(self._crew.at_work_on(work.job.id)) for work in works)
+        return tuple(work.measure(self._crew.at_work_on(work.job.id)) for work in self._works.running())
+
+    def outlook(self) -> Outlook:
+        """What a forecast needs to know of devices, rates and order."""
+        open_places = sum(f.most_workers for f in self._treasury.devices() if not (f.is_lost or f.is_refuge))
+        return Outlook(
+            places=max(1, open_places),
+            rates=self._accounts.rates,
+            service=self._accounts.service,
+            aging_s=self._settings.aging_s,
+            settle=self._settle,
+        )
+
+    def _settle(self, wanted: EngineName) -> tuple[EngineName, str]:
+        """Say what a job that wants this engine would be made with, and on which device."""
+        choice = self._choose_engine(wanted)
+        return choice.name, self._treasury.likely_device(choice)
 
     def forget(self, job_id: str) -> None:
         """Drop the job from memory: the daemon is done with it; if it is queued again it is a new one."""
-        self._crew.release(job_id)
-        self._works.pop(job_id, None)
-        self._reported.pop(job_id, None)
-        self._rests.forget(job_id)
+        self._works.forget(job_id)
 
     def cancel(self, job_id: str) -> None:
         """Stop work on the job and leave it alone until the daemon has moved it; its files stay."""
         job = self._store.get(job_id)
         self.forget(job_id)
         if job is not None:
-            self._reported[job_id] = job.state
+            self._works.leave(job)
 
     def discard_work(self, job_id: str) -> None:
         """Remove the job's work directory; raises ResourceError E202 when the disk refuses."""
@@ -123,8 +160,9 @@ class Scheduler:
                 break
             self._pool.wait(max(0.0, ends_s - self._clock()))
         self._pool.close()
+        self._treasury.close()
         for job in self._store.jobs(JobState.RUNNING):
-            if job.id not in self._reported and job.duplicate_of is None:
+            if not self._works.is_reported(job.id) and job.duplicate_of is None:
                 self._store.move(job.id, JobState.QUEUED, at=self._wall(), refund=True)
 
     # What workers said ------------------------------------------------------------------------------------------
@@ -146,36 +184,32 @@ class Scheduler:
         work.device = done.device
         work.look()
         if task.kind is not TaskKind.RENDER:
-            work.workdir.note_took(task.kind, event.seconds, done.device)
+            work.workdir.note_took(task.kind, event.seconds, done.device, event.cached)
         if work.still_needs(task):
             return _failed(task, done.worker, "E500", f"the {task.kind} task said done but left no file")
-        work.rests = work.failed_starts = 0
+        work.note_success()
         if work.job.strikes or work.has_strikes:
             self._store.clear_strikes(work.job.id)
             work.has_strikes = False
-        log.info(
-            "task.done",
-            job_id=task.job_id,
-            task=task.kind,
-            segment=task.segment.index if task.segment else None,
-            frames_done=work.progress.frames_done,
-            frames_total=work.progress.frames_total,
-            seconds=event.seconds,
-            peak_vram_bytes=event.peak_vram_bytes,
-            device=done.device,
-        )
+        self._accounts.note_done(done, work)
         return None
 
     def _answer(self, work: Work, failed: TaskFailed) -> None:
         """Let the policy decide about a failed task, and carry that out."""
         job_id = work.job.id
         work.failed_starts = 0 if failed.was_ready else work.failed_starts + 1
-        strikes = 0
-        if policy.is_strike(failed.code, failed.was_ready):
+        failure = self._treasury.judge_memory(work.describe(failed), failed)
+        is_shortage = verdict.is_shortage(failure)
+        if is_shortage and failure.batch_size == 1 and work.short_since_s is None:
+            work.short_since_s = self._clock()
+        if is_shortage and work.short_since_s is not None:
+            failure = replace(failure, memory_waited_s=self._clock() - work.short_since_s)
+        self._accounts.note_failed(failed, work, is_shortage=is_shortage)
+        if verdict.is_strike(failure):
             self._crew.kill(failed.worker)
-            strikes = self._store.strike(job_id)
+            failure = replace(failure, strikes=self._store.strike(job_id))
             work.has_strikes = True
-        verdict = policy.judge(work.describe(failed, strikes), self._patience)
+        answer = verdict.judge(failure, self._rules)
         log.warning(
             "task.given_back",
             job_id=job_id,
@@ -183,187 +217,133 @@ class Scheduler:
             segment=failed.task.segment.index if failed.task.segment else None,
             error_code=failed.code,
             reason=failed.message,
-            strikes=strikes,
-            verdict=type(verdict).__name__,
+            strikes=failure.strikes,
+            batch_size=failed.task.batch_size,
+            others_bytes=failure.others_bytes if is_shortage else None,
+            verdict=type(answer).__name__,
         )
-        if isinstance(verdict, policy.GiveUp):
-            self._give_up(verdict)
+        if isinstance(answer, GiveUp):
+            self._give_up(answer)
             return
-        if verdict.needs_fresh_worker:
+        if answer.needs_fresh_worker:
             self._crew.kill(failed.worker)
-        work.batch_size = verdict.batch_size
-        if verdict.delay_s:
+        work.obey(answer, failed.task.kind)
+        if answer.delay_s:
             work.rests += 1
-            self._rest(work.job, verdict.delay_s, failed.code or "E500", failed.message, refund=verdict.refund)
+            code = failed.code or (verdict.code_of(failure) if is_shortage else "E500")
+            self._works.rest(work.job, answer.delay_s, code, failed.message, refund=answer.refund)
 
     # Handing out ------------------------------------------------------------------------------------------------
 
     def _hand_out(self) -> None:
         running = self._store.jobs(JobState.RUNNING)
         own = [job for job in running if job.duplicate_of is None]  # those that run for their twin are the daemon's
-        self._let_go({job.id: job for job in own})
-        works = [work for job in own if (work := self._open(job))]
+        self._works.let_go({job.id: job for job in own})
+        self._treasury.look()
+        self._leave_lost_devices()
+        works = [work for job in own if (work := self._works.open(job))]
         facts = [self._facts(work) for work in works]
-        spots = len(self._devices) - len(self._crew.busy) - sum(len(fact.todo) for fact in facts)
-        if spots > 0:
-            facts += self._next_in_queue(spots, Lanes(running))
-        decisions = policy.assign(facts, self._crew.facts(), self._devices, self._clock(), self._patience)
+        if spots := self._treasury.spots():
+            facts += self._next_in_queue(spots + SEEN_BEYOND, Lanes(running))
+        self._accounts.settle(facts, (Share(job.root, job.folder) for job in own))
+        decisions = assign(
+            facts,
+            self._crew.facts(),
+            self._treasury.devices(),
+            self._treasury.fit_of,
+            self._accounts.service,
+            self._clock(),
+            self._rules,
+        )
+        about = {fact.job_id: fact for fact in facts}
         for decision in decisions:
-            self._carry_out(decision)
-        self._note_waits({d.job_id: d.reason for d in decisions if isinstance(d, policy.Wait)})
+            self._carry_out(decision, about)
+        self._note_waits(decision for decision in decisions if isinstance(decision, Wait))
         for work in works:
             work.watch_pace(self._crew.at_work_on(work.job.id), self._clock())
 
-    def _let_go(self, running: dict[str, Job]) -> None:
-        """Forget what somebody else has moved."""
-        for job_id in {**self._works, **self._reported}:
-            job = running.get(job_id) or self._store.get(job_id)
-            if job is None or job.duplicate_of or job.state not in (JobState.QUEUED, JobState.RUNNING):
-                self.forget(job_id)
-                continue
-            if self._reported.get(job_id, job.state) is not job.state:
-                del self._reported[job_id]
-            if job_id in self._works:
-                self._works[job_id].job = job
-            if job.state is JobState.QUEUED:
-                self._crew.release(job_id)
+    def _leave_lost_devices(self) -> None:
+        """Take the tasks off workers whose device is gone: they may hang in the driver for ever."""
+        for failed in self._crew.abandon(self._treasury.lost()):
+            if work := self._works.get(failed.task.job_id):
+                self._answer(work, failed)
 
-    def _next_in_queue(self, spots: int, lanes: Lanes) -> list[policy.JobFacts]:
-        facts: list[policy.JobFacts] = []
-        seen: set[str] = set()
-        for job in glance(self._store, lanes, QUEUE_GLANCE):
-            seen.add(job.id)
-            if not self._rests.is_over(job):
-                continue
-            if work := self._open(job):
+    def _next_in_queue(self, most: int, lanes: Lanes) -> list[JobFacts]:
+        facts: list[JobFacts] = []
+        service, aging_s = self._accounts.service, self._settings.aging_s
+        for job in next_in_turn(self._store, lanes, service, self._works.rests.is_over, most, aging_s):
+            if work := self._works.open(job):
                 facts.append(self._facts(work))
-            if work or self._reported.get(job.id) is JobState.RUNNING:
+            if work or self._works.is_reported(job.id, JobState.RUNNING):
                 lanes.enter(job)
-            if len(facts) >= spots:
-                break
-        else:
-            self._rests.keep_only(seen | self._works.keys())
         return facts
 
-    def _facts(self, work: Work) -> policy.JobFacts:
-        return work.facts(self._crew.at_work_on(work.job.id), self._rests.due_s(work.job), len(self._devices))
-
-    def _open(self, job: Job) -> Work | None:
-        """Return the job's work if there is some for workers; a film that is there is reported instead."""
-        if job.id in self._reported:
-            return None
-        work = self._take_up(job)
-        if work is None or work.progress.film is None:
-            return work
-        if job.state is JobState.QUEUED:
-            work.job = self._store.move(job.id, JobState.RUNNING, at=self._wall())
-        self._report_film(work)
-        return None
-
-    def _take_up(self, job: Job) -> Work | None:
-        """Find out from the job's files how far it is; a job that cannot be begun is reported or rests."""
-        work = self._works.get(job.id)
-        if work is not None and not work.is_stale:
-            return work
-        try:
-            if work is not None:
-                work.look()
-                return work
-            work = take_up(job, self._state_dir, self._settings, self._limits, self._choose_engine)
-        except (InputError, SetupError) as error:
-            self._report_failure(job, JobFailed(job_id=job.id, code=error.code, message=error.message))
-            return None
-        except ResourceError as error:
-            self._rest(job, policy.rest_s(0), error.code, error.message, refund=True)
-            return None
-        self._works[job.id] = work
-        log.info(
-            "job.taken_up",
-            job_id=job.id,
-            engine=work.order.engine.name,
-            next=work.progress.next_kind,
-            frames_done=work.progress.frames_done,
-            frames_total=work.progress.frames_total,
-        )
-        return work
+    def _facts(self, work: Work) -> JobFacts:
+        hands = self._crew.at_work_on(work.job.id)
+        work.may_use_refuge = work.may_use_refuge or self._treasury.is_for_cpu(work.order.engine)
+        return work.facts(hands, self._works.rests.due_s(work.job), self._treasury.places)
 
     # Carrying out -----------------------------------------------------------------------------------------------
 
-    def _carry_out(self, decision: policy.Decision) -> None:
+    def _carry_out(self, decision: Decision, about: Mapping[str, JobFacts]) -> None:
         match decision:
-            case policy.Start():
-                self._start(decision)
-            case policy.Dismiss():
-                self._crew.dismiss(decision.worker)
-            case policy.GiveUp():
+            case Start():
+                self._start(decision, about[decision.task.job_id])
+            case Dismiss():
+                self._dismiss(decision)
+            case GiveUp():
                 self._give_up(decision)
-            case policy.Wait():
+            case Wait():
                 pass  # noted once, when the reason changes
-            case policy.Retry():
+            case _:
                 raise AssertionError("nothing has failed here")
 
-    def _note_waits(self, waits: dict[str, str]) -> None:
-        for job_id, reason in waits.items():
-            if self._waits.get(job_id) != reason and not self._crew.at_work_on(job_id):
-                log.debug("job.waits", job_id=job_id, reason=reason)
-        self._waits = waits
+    def _dismiss(self, dismiss: Dismiss) -> None:
+        log.info("worker.dismissed", worker=dismiss.worker, reason=dismiss.reason)
+        if dismiss.reason == WORN:
+            self.tally.note_worker_recycled()
+        self._crew.dismiss(dismiss.worker)
 
-    def _start(self, start: policy.Start) -> None:
+    def _note_waits(self, waits: Iterable[Wait]) -> None:
+        before, self._waits = self._waits, {wait.job_id: wait for wait in waits}
+        for job_id, wait in self._waits.items():
+            if wait.code is not None and (work := self._works.get(job_id)):
+                self._note_want(work, wait)
+            if before.get(job_id) != wait and not self._crew.at_work_on(job_id):
+                log.debug("job.waits", job_id=job_id, reason=wait.reason, error_code=wait.code)
+
+    def _note_want(self, work: Work, wait: Wait) -> None:
+        """A job finds no device with enough memory: in the end it goes to the CPU, if it may."""
+        if work.short_since_s is None:
+            work.short_since_s = self._clock()
+            log.warning("job.short_of_memory", job_id=work.job.id, error_code=wait.code, reason=wait.reason)
+        waited_s = self._clock() - work.short_since_s
+        may_flee = self._treasury.has_refuge and not work.may_use_refuge
+        answer = verdict.judge_wait(work.job.id, wait.code or "", waited_s, may_flee=may_flee, rules=self._rules)
+        if answer is not None:
+            log.warning("job.sent_to_cpu", job_id=work.job.id, waited_s=round(waited_s))
+            work.obey(answer, TaskKind.ANALYSE)
+
+    def _start(self, start: Start, facts: JobFacts) -> None:
         work = self._works.get(start.task.job_id)
-        if work is None or not self._rests.is_over(work.job):
+        if work is None or not self._works.rests.is_over(work.job):
             return  # its other task met a fault a moment ago
         if work.job.state is JobState.QUEUED:
             work.job = self._store.move(work.job.id, JobState.RUNNING, at=self._wall())
         try:
-            self._crew.give(start)
+            self._crew.give(start, alone=facts.needs_device_alone)
+            self._accounts.note_start(start, facts)
         except ResourceError as error:
             nobody = 0
             self._answer(work, _failed(start.task, nobody, error.code, error.message, was_ready=False))
 
-    def _give_up(self, decision: policy.GiveUp) -> None:
-        self._report_failure(
-            self._works[decision.job_id].job,
-            JobFailed(
-                job_id=decision.job_id, code=decision.code, message=decision.message, traceback=decision.traceback
-            ),
+    def _give_up(self, decision: GiveUp) -> None:
+        work = self._works.get(decision.job_id)
+        failed = JobFailed(
+            job_id=decision.job_id, code=decision.code, message=decision.message, traceback=decision.traceback
         )
-
-    def _report_failure(self, job: Job, failed: JobFailed) -> None:
-        self.forget(job.id)
-        self._reported[job.id] = job.state
-        self._outcomes.append(failed)
-        log.warning("job.given_up", job_id=job.id, error_code=failed.code, reason=failed.message)
-
-    def _report_film(self, work: Work) -> None:
-        plan, facts = work.progress.plan, work.progress.film
-        if plan is None or facts is None:
-            raise AssertionError("no film without a plan")
-        seconds, device = work.workdir.took(plan)
-        self._reported[work.job.id] = work.job.state
-        self._outcomes.append(
-            FilmReady(job_id=work.job.id, plan=plan, facts=facts, seconds=seconds, device=work.device or device)
-        )
-        log.info("film.ready", job_id=work.job.id, frames=facts.frame_count, device=work.device or device)
-
-    def _rest(self, job: Job, delay_s: float, code: str, reason: str, *, refund: bool) -> None:
-        """Let the job lie for a while; it keeps its place in the queue."""
-        self._crew.release(job.id)
-        not_before = self._rests.lay_down(job, delay_s)  # holds even when the store refuses the next step
-        log.warning("job.rests", job_id=job.id, error_code=code, reason=reason, delay_s=delay_s)
-        if job.state is not JobState.RUNNING:
-            return
-        job = self._store.move(
-            job.id,
-            JobState.QUEUED,
-            at=self._wall(),
-            error_code=code,
-            error_message=reason,
-            not_before=not_before,
-            refund=refund,
-        )
-        self._rests.follow(job)
-        if job.id in self._works:
-            self._works[job.id].job = job
+        if work is not None:
+            self._works.report_failure(work.job, failed)
 
 
 def _failed(task: Task, worker: int, code: str, message: str, *, was_ready: bool = True) -> TaskFailed:

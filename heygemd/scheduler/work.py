@@ -1,36 +1,69 @@
-"""One job in the scheduler's hands: its order, how far it is, and what its tasks have met so far."""
+"""One job in the scheduler's hands: its order, how far it is, what its tasks have met so far, how long it may take."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
-from heygemd.jobs.job import Job
+from heygemd.jobs.job import EngineName, Job
 from heygemd.jobs.states import JobState
 from heygemd.limits import Limits
 from heygemd.planning.plan import Order, Task, TaskKind
 from heygemd.planning.segments import Segment
+from heygemd.planning.timeline import frames_for
 from heygemd.scheduler.crew import Hand, TaskFailed
+from heygemd.scheduler.facts import Failure, JobFacts, Retry, Share
 from heygemd.scheduler.order import ChooseEngine, make_order
 from heygemd.scheduler.outcome import JobProgress, Stage
 from heygemd.scheduler.pace import Pace
-from heygemd.scheduler.policy import Failure, JobFacts
+from heygemd.scheduler.rates import Rates
 from heygemd.scheduler.workdir import Progress, WorkDir
 from heygemd.settings import RenderSettings
 
+NO_FACE = frozenset({EngineName.PASSTHROUGH})
+"""Engines that look for no face: nothing of their analysis is worth waiting for."""
 
-def take_up(job: Job, state_dir: Path, settings: RenderSettings, limits: Limits, choose: ChooseEngine) -> "Work":
+
+def take_up(
+    job: Job,
+    state_dir: Path,
+    settings: RenderSettings,
+    limits: Limits,
+    choose: ChooseEngine,
+    *,
+    workers: int = 1,
+    rates: Rates | None = None,
+    device: str = "cpu",
+) -> "Work":
     """Find out from the job's files how far it is, and make its order if it has none.
 
-    Raises InputError or SetupError for a job that cannot be made, ResourceError E202 when the disk refuses.
+    `workers` is how many it may be spread over, `device` where it will probably run. Raises InputError or SetupError
+    for a job that cannot be made, ResourceError E202 when the disk refuses.
     """
     workdir = WorkDir.of(state_dir, job.id)
     saved = workdir.saved_order()
-    cache_dir = state_dir / "cache"
-    order = make_order(job, saved, work_dir=workdir.path, cache_dir=cache_dir, settings=settings, choose=choose)
+    order = make_order(
+        job,
+        saved,
+        work_dir=workdir.path,
+        cache_dir=state_dir / "cache",
+        settings=settings,
+        choose=choose,
+        workers=workers,
+    )
     workdir.open_for(order)
-    progress = workdir.look(order)
-    return Work(job=job, order=order, workdir=workdir, progress=progress, batch_size=settings.batch_size, limits=limits)
+    return Work(
+        job=job,
+        order=order,
+        workdir=workdir,
+        progress=workdir.look(order),
+        batch_most=settings.batch_size,
+        limits=limits,
+        aging_s=settings.aging_s,
+        rates=rates or Rates(),
+        likely_device=device,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,9 +74,16 @@ class Work:
     order: Order
     workdir: WorkDir
     progress: Progress
-    batch_size: int
-    """Halved when memory was short, and kept so."""
+    batch_most: int
+    """Frames at once; halved when memory was short, and kept so for this job."""
     limits: Limits
+    aging_s: float
+    rates: Rates
+    likely_device: str
+    needs_device_alone: bool = False
+    may_use_refuge: bool = False
+    short_since_s: float | None = None
+    """Since when it has been short of memory with the smallest batch, or found no device with enough."""
     rests: int = 0
     """Rests in a row; they grow longer."""
     failed_starts: int = 0
@@ -72,9 +112,54 @@ class Work:
             rest_until_s=rest_until_s,
             engine=self.order.engine,
             todo=self._todo(hands, most),
+            share=Share(self.job.root, self.job.folder),
+            priority_s=self.job.priority * self.aging_s,
+            task_s=self.task_s(),
+            pixels=self.pixels,
+            batch_most=self.batch_most,
+            needs_device_alone=self.needs_device_alone,
+            may_use_refuge=self.may_use_refuge,
+            is_prepared=self._is_prepared(hands),
+            face_key=self._face_key,
         )
 
-    def describe(self, failed: TaskFailed, strikes: int) -> Failure:
+    def obey(self, verdict: Retry, kind: TaskKind) -> None:
+        """Keep what was decided about the next try of a task."""
+        if kind is TaskKind.RENDER and verdict.batch_size:
+            self.batch_most = verdict.batch_size
+        self.needs_device_alone = self.needs_device_alone or verdict.needs_device_alone
+        self.may_use_refuge = self.may_use_refuge or verdict.may_use_refuge
+
+    def note_success(self) -> None:
+        """Forget what went wrong before: a task has ended well."""
+        self.rests = self.failed_starts = 0
+        self.short_since_s = None
+
+    @property
+    def pixels(self) -> int:
+        """Of one frame."""
+        return self.order.video_info.width_px * self.order.video_info.height_px
+
+    @property
+    def film_frames(self) -> int:
+        """Frames of the film, as planned or as far as the probe can tell."""
+        info = self.order.video_info
+        return self.progress.frames_total or frames_for(Fraction(str(self.job.film_s or 0)), info.fps)
+
+    def task_s(self) -> float:
+        """Estimate the seconds of one worker that the next task takes."""
+        kind = self.progress.next_kind
+        if kind is None:
+            return 0.0
+        frames = self.order.video_info.frame_count if kind is TaskKind.ANALYSE else self.film_frames
+        if kind is TaskKind.RENDER and self.progress.plan is not None:
+            frames //= len(self.progress.plan.segments)
+        return self._estimate_s(kind, frames)
+
+    def _estimate_s(self, kind: TaskKind, frames: int) -> float:
+        return self.rates.task_s(kind, self.order.engine.name, self.likely_device, self.pixels, max(1, frames))
+
+    def describe(self, failed: TaskFailed) -> Failure:
         """Describe a failed task to the policy."""
         return Failure(
             job_id=self.job.id,
@@ -83,11 +168,13 @@ class Work:
             traceback=failed.traceback,
             was_ready=failed.was_ready,
             was_fresh=failed.was_fresh,
-            batch_size=failed.task.batch_size,
+            # Only rendering is done in batches.
+            batch_size=failed.task.batch_size if failed.task.kind is TaskKind.RENDER else 1,
             attempts=self._attempts,
-            strikes=strikes,
             failed_starts=self.failed_starts,
             rests=self.rests,
+            was_alone=failed.was_alone,
+            is_cpu=failed.slot == "cpu",
         )
 
     def still_needs(self, task: Task) -> bool:
@@ -111,8 +198,33 @@ class Work:
             frames_total=total,
             fps=self.pace.fps if is_measured else None,
             eta_s=self.pace.eta_s(total - done) if is_measured else None,
+            job_left_s=self._left_s(hands, total - done, self.pace.eta_s(total - done) if is_measured else None),
             device=hands[0].device if hands else self.device,
         )
+
+    def _left_s(self, hands: Sequence[Hand], frames_left: int, stage_eta_s: float | None) -> float | None:
+        """Estimate when the film is ready with the workers that it has; None while nobody works on it."""
+        if not hands:
+            return None
+        if self._stage is Stage.PUBLISH:
+            return 0.0
+        kind = TaskKind(self._stage.value)
+        by_rates = self._estimate_s(kind, frames_left) / len(hands)
+        left_s = stage_eta_s if stage_eta_s is not None else by_rates
+        if kind is TaskKind.ANALYSE:
+            left_s += self._estimate_s(TaskKind.RENDER, self.film_frames) / self.order.workers
+        if kind is not TaskKind.FINISH:
+            left_s += self._estimate_s(TaskKind.FINISH, self.film_frames)
+        return left_s
+
+    def _is_prepared(self, hands: Sequence[Hand]) -> bool:
+        plan = self.progress.plan
+        return plan is not None and len(self.progress.missing) == len(plan.segments) and not hands
+
+    @property
+    def _face_key(self) -> str:
+        is_searched = self.progress.plan is None and self.order.engine.name not in NO_FACE
+        return self.order.video_sha256 if is_searched else ""
 
     @property
     def _attempts(self) -> int:
@@ -150,6 +262,6 @@ class Work:
             kind=kind,
             order_path=self.workdir.order_file if kind is TaskKind.ANALYSE else self.workdir.plan_file,
             segment=segment,
-            batch_size=self.batch_size,
+            batch_size=self.batch_most,
             limits=self.limits,
         )

@@ -1,7 +1,7 @@
 """How far a job has come, read from the files in its work directory and from nothing else.
 
     work/<job id>/order.json  analysis.json  plan.json  segments-<hash>/…  film-<hash>.mp4
-                  took.json      what the analysis and the finish took, for the report
+                  took.json      what the analysis and the finish took and reused, for the report
 
 A step is done when its file exists under its final name. A file that cannot be read counts as absent and is removed.
 """
@@ -9,7 +9,7 @@ A step is done when its file exists under its final name. A file that cannot be 
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -73,23 +73,48 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Took:
-    """What the whole-clip tasks took, by kind of task and stage, and the device of the latest."""
+    """What a film took."""
+
+    seconds: Seconds
+    """By stage, over all tasks, those of earlier runs included."""
+    device: str
+    """Where the latest of the tasks for the whole clip ran; empty when none is noted."""
+    devices: tuple[str, ...]
+    """Where these tasks ran, each once, in the order of the work; what the segments ran on they do not say."""
+    cached: tuple[str, ...]
+    """Which of `track` and `speech` came from the cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Notes:
+    """What took.json holds of the tasks for the whole clip, by kind of task."""
 
     by_kind: dict[str, Seconds] = field(default_factory=dict)
     device: str = ""
+    device_by_kind: dict[str, str] = field(default_factory=dict)
+    cached: tuple[str, ...] = ()
 
 
 def make_plan(order: Order, analysis: Analysis) -> Plan:
-    """Lay out the film and cut it into segments. Raises ValueError for an analysis that no clip can have."""
+    """Lay out the film and cut it into segments, best at scenes, else in pauses.
+
+    Raises ValueError for an analysis that no clip can have.
+    """
     timeline = plan_timeline(
         fps=order.video_info.fps,
         tick_count=analysis.tick_count,
         sound_s=order.audio_info.duration_s,
         policy=order.options.length,
     )
-    max_segment_s = Fraction(str(order.max_segment_s))  # the decimal that was written: 0.3 s at 10 fps are 3 frames
-    max_frames = max(1, math.floor(max_segment_s * timeline.fps))
-    return Plan(order=order, analysis=analysis, timeline=timeline, segments=cut(timeline.frame_count, max_frames))
+    # Seconds are the decimals that were written: 0.3 s at 10 fps are 3 frames.
+    segments = cut(
+        timeline.frame_count,
+        max(1, math.floor(Fraction(str(order.max_segment_s)) * timeline.fps)),
+        min_frames=math.ceil(Fraction(str(order.min_segment_s)) * timeline.fps),
+        workers=order.workers,
+        welcome=(timeline.scene_places(analysis.scene_ticks), timeline.pause_places(analysis.pauses_s)),
+    )
+    return Plan(order=order, analysis=analysis, timeline=timeline, segments=segments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +166,38 @@ class WorkDir:
             missing = tuple(s for s in plan.segments if not _is_rendered(s, present))
             return Progress(plan=plan, missing=missing, film=self._film(plan))
 
-    def note_took(self, kind: TaskKind, seconds: Seconds, device: str) -> None:
-        """Keep what a whole-clip task took, and where it ran; the segments keep theirs beside themselves."""
-        with _disk_faults(self.path):
-            by_kind = {**self._took().by_kind, kind.value: seconds}
-            write_text(self.path / "took.json", to_json(Took(by_kind=by_kind, device=device)))
+    def note_took(self, kind: TaskKind, seconds: Seconds, device: str, cached: Sequence[str] = ()) -> None:
+        """Keep what a whole-clip task took, where it ran and what it had from the cache.
 
-    def took(self, plan: Plan) -> tuple[Seconds, str]:
-        """Sum up the seconds by stage over all tasks, those of earlier runs included, and name the device."""
+        The segments keep theirs beside themselves.
+        """
+        with _disk_faults(self.path):
+            before = self._notes()
+            notes = _Notes(
+                by_kind={**before.by_kind, kind.value: seconds},
+                device=device,
+                device_by_kind={**before.device_by_kind, kind.value: device},
+                cached=tuple(cached) if kind is TaskKind.ANALYSE else before.cached,
+            )
+            write_text(self.path / "took.json", to_json(notes))
+
+    def took(self, plan: Plan) -> Took:
+        """Sum up what is noted of all tasks."""
         folder = plan.segments_dir
         with _disk_faults(self.path):
-            took = self._took()
+            notes = self._notes()
             facts = [self._read((folder / s.file_name).with_suffix(".json"), RenderFacts) for s in plan.segments]
         total: Seconds = {}
-        for span in (*took.by_kind.values(), *(fact.seconds for fact in facts if fact)):
+        for span in (*notes.by_kind.values(), *(fact.seconds for fact in facts if fact)):
             for stage, stage_s in span.items():
                 total[stage] = total.get(stage, 0.0) + stage_s
-        return {stage: round(stage_s, 3) for stage, stage_s in total.items()}, took.device
+        devices = dict.fromkeys(notes.device_by_kind.get(kind, notes.device) for kind in notes.by_kind)
+        return Took(
+            seconds={stage: round(stage_s, 3) for stage, stage_s in total.items()},
+            device=notes.device,
+            devices=tuple(filter(None, devices)),
+            cached=notes.cached,
+        )
 
     def discard(self) -> None:
         """Remove the directory with everything in it; may take a moment for long films."""
@@ -190,8 +230,8 @@ class WorkDir:
             return None
         return facts
 
-    def _took(self) -> "Took":
-        return self._read(self.path / "took.json", Took) or Took()
+    def _notes(self) -> _Notes:
+        return self._read(self.path / "took.json", _Notes) or _Notes()
 
     def _read(self, file: Path, kind: type[T]) -> T | None:
         try:

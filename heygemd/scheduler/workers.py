@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import psutil
@@ -84,6 +85,10 @@ class WorkerPool(Protocol):
         """End all workers; waits a few seconds at most."""
         ...
 
+    def pids(self) -> dict[int, int]:
+        """Worker → process, of those on this machine that have not ended."""
+        ...
+
     def filenos(self) -> tuple[int, ...]:
         """Descriptors that become readable when `events` has something to return."""
         ...
@@ -108,7 +113,11 @@ class _Child:
 
 
 class LocalWorkers:
-    """Workers as child processes of this machine, each in a session of its own."""
+    """Workers as child processes of this machine, each in a session of its own.
+
+    `uuids` says what a card is called whatever its number: device label → UUID. `threads`: cores that one worker may
+    count on; 0: all there are.
+    """
 
     def __init__(
         self,
@@ -116,9 +125,12 @@ class LocalWorkers:
         log_level: str = "info",
         command: Sequence[str] = WORKER_COMMAND,
         clock: Callable[[], float] = time.monotonic,
+        uuids: Mapping[str, str] = MappingProxyType({}),
+        threads: int = 0,
     ) -> None:
-        self._command = (*command, "--log-level", log_level)
+        self._command = (*command, "--log-level", log_level, *(("--threads", str(threads)) if threads > 0 else ()))
         self._clock = clock
+        self._uuids = dict(uuids)
         self._children: dict[int, _Child] = {}
         self._next = 1
 
@@ -140,9 +152,11 @@ class LocalWorkers:
             os.set_blocking(tasks_write, False)
             os.set_blocking(events_read, False)
             weights = ("--weights", str(engine.weights)) if engine.weights else ()
+            torch_device, sight = self._sight(device)
             popen = subprocess.Popen(
                 [
-                    *(*self._command, "--engine", engine.name.value, *weights, "--device", device),
+                    *(*self._command, "--engine", engine.name.value, *weights),
+                    *("--device", device, "--torch-device", torch_device),
                     *("--tasks-fd", str(tasks_read), "--events-fd", str(events_write)),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -150,12 +164,24 @@ class LocalWorkers:
                 pass_fds=(tasks_read, events_write),
                 start_new_session=True,  # Ctrl-C reaches the daemon only, and a kill reaches the whole group
                 # NVML counts in bus order; CUDA would put the fastest card first.
-                env={"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **os.environ},
+                env={"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **os.environ, **sight},
             )
             undo.pop_all()
         os.close(tasks_read)
         os.close(events_write)
         return _Child(popen, tasks_write, events_read, _exit_fd(popen.pid))
+
+    def _sight(self, device: str) -> tuple[str, dict[str, str]]:
+        """What torch calls the device, and the environment in which it is called so.
+
+        A worker sees no card but its own, by UUID: numbers change when a card falls off the bus, and a library must
+        not open a context on another card by accident.
+        """
+        if device == "cpu":
+            return "cpu", {"CUDA_VISIBLE_DEVICES": ""}
+        if uuid := self._uuids.get(device):
+            return "cuda:0", {"CUDA_VISIBLE_DEVICES": uuid}
+        return device, {}
 
     def send(self, worker: int, task: Task) -> None:
         """Hand a task over; a worker that died meanwhile shows as `Ended`."""
@@ -211,6 +237,10 @@ class LocalWorkers:
         for worker, child in list(self._children.items()):
             self._end_now(worker, child, "killed by the daemon")
             self._bury(worker, child)
+
+    def pids(self) -> dict[int, int]:
+        """Worker → process, of those that have not ended as far as `events` has told."""
+        return {worker: child.popen.pid for worker, child in self._children.items()}
 
     def filenos(self) -> tuple[int, ...]:
         """Descriptors that become readable when `events` has something to return."""

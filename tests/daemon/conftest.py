@@ -119,16 +119,26 @@ class Workshop:
         return bool(jobs) and all(job.state is JobState.DONE for job in jobs)
 
 
+def _make_pair(folder, picture_s, sound_s):
+    video, audio = folder / "face.mp4", folder / "voice.wav"
+    make = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "lavfi"]
+    picture = ["-i", f"testsrc2=size=320x180:rate=25:duration={picture_s}", "-pix_fmt", "yuv420p", "-c:v", "libx264"]
+    subprocess.run([*make, *picture, "-preset", "ultrafast", str(video)], check=True)
+    sound = ["-i", f"sine=frequency=220:duration={sound_s}:sample_rate=16000"]
+    subprocess.run([*make, *sound, str(audio)], check=True)
+    return video, audio
+
+
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory):
     """A moving picture of 4 s and a sound of 12 s: six segments of 2 s, ping-pong."""
-    folder = tmp_path_factory.mktemp("pair")
-    video, audio = folder / "face.mp4", folder / "voice.wav"
-    make = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "lavfi"]
-    picture = ["-i", "testsrc2=size=320x180:rate=25:duration=4", "-pix_fmt", "yuv420p", "-c:v", "libx264"]
-    subprocess.run([*make, *picture, "-preset", "ultrafast", str(video)], check=True)
-    subprocess.run([*make, "-i", "sine=frequency=220:duration=12:sample_rate=16000", str(audio)], check=True)
-    return video, audio
+    return _make_pair(tmp_path_factory.mktemp("pair"), 4, 12)
+
+
+@pytest.fixture(scope="session")
+def short_pair(tmp_path_factory):
+    """A moving picture of 0.4 s and a sound of 0.6 s: one segment, ping-pong."""
+    return _make_pair(tmp_path_factory.mktemp("short"), 0.4, 0.6)
 
 
 @pytest.fixture(scope="session")

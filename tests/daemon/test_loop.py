@@ -40,10 +40,10 @@ def test_a_dropped_pair_comes_out_as_a_film_and_nothing_is_left_behind(workshop,
     assert len(workshop.named("job.ended")) == 1
 
 
-def test_a_broken_file_fails_with_its_reason_and_the_others_go_on(workshop, pair):
-    drop(workshop, pair, "good")
+def test_a_broken_file_fails_with_its_reason_and_the_others_go_on(workshop, short_pair):
+    drop(workshop, short_pair, "good")
     (workshop.root.inbox / "bad.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 4000)
-    shutil.copy(pair[1], workshop.root.inbox / "bad.wav")
+    shutil.copy(short_pair[1], workshop.root.inbox / "bad.wav")
     assert workshop.run_until_idle() == 1
     assert [film.name for film in workshop.films()] == ["good.mp4"]
     (failed,) = workshop.root.failed.iterdir()
@@ -53,9 +53,9 @@ def test_a_broken_file_fails_with_its_reason_and_the_others_go_on(workshop, pair
     assert workshop.leftovers() == []
 
 
-def test_a_lone_file_is_not_waited_for(workshop, pair):
-    drop(workshop, pair)
-    shutil.copy(pair[1], workshop.root.inbox / "lonely.wav")
+def test_a_lone_file_is_not_waited_for(workshop, short_pair):
+    drop(workshop, short_pair)
+    shutil.copy(short_pair[1], workshop.root.inbox / "lonely.wav")
     assert workshop.run_until_idle() == 0
     assert (workshop.root.inbox / "lonely.wav").exists()
     assert len(workshop.films()) == 1
@@ -149,18 +149,18 @@ def test_an_engine_without_its_weights_is_a_fault_of_the_setup(workshop):
     assert "E402" in (workshop.folder / "daemon.log").read_text()
 
 
-def test_the_same_name_with_other_bytes_becomes_a_second_version(workshop, pair):
-    drop(workshop, pair)
+def test_the_same_name_with_other_bytes_becomes_a_second_version(workshop, short_pair):
+    drop(workshop, short_pair)
     assert workshop.run_until_idle() == 0
-    drop(workshop, pair)
+    drop(workshop, short_pair)
     with (workshop.root.inbox / "hello.wav").open("ab") as sound:
         sound.write(b"one more chunk")
     assert workshop.run_until_idle() == 0
     assert [film.name for film in workshop.films()] == ["hello.mp4", "hello.v2.mp4"]
 
 
-def test_the_status_on_the_share_tells_the_result(workshop, pair):
-    drop(workshop, pair)
+def test_the_status_on_the_share_tells_the_result(workshop, short_pair):
+    drop(workshop, short_pair)
     daemon = workshop.start()
     status = workshop.root.status / "status.json"
 

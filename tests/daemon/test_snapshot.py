@@ -1,7 +1,6 @@
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
-from pathlib import Path
+from functools import partial
 
 import pytest
 
@@ -12,69 +11,13 @@ from heygemd.intake.pairing import Why
 from heygemd.jobs import questions
 from heygemd.jobs.batch import Batch, BatchKind, Row, RowError
 from heygemd.jobs.ids import new_job_id
-from heygemd.jobs.job import AudioInfo, BatchRow, InputFile, Job, LengthPolicy, MediaInfo, RenderOptions, VideoInfo
-from heygemd.jobs.roots import Root
+from heygemd.jobs.job import BatchRow, InputFile, LengthPolicy, RenderOptions
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
 from heygemd.outbox.status import RootState
+from heygemd.scheduler.facts import Wait
 from heygemd.scheduler.outcome import JobProgress, Stage
-
-SHARE = Path("/share")
-MEDIA = MediaInfo(
-    video=VideoInfo(
-        demuxer="mov",
-        codec="h264",
-        stream=0,
-        fps=Fraction(25),
-        frame_count=1500,
-        width_px=64,
-        height_px=48,
-        duration_s=60.0,
-    ),
-    audio=AudioInfo(demuxer="wav", codec="pcm_s16le", stream=0, rate_hz=16000, channels=1, sample_count=320_000),
-)
-"""A picture of 60 s, a sound of 20 s."""
-NOON = datetime(2025, 1, 31, 12, 0, tzinfo=UTC)
-
-
-@dataclass
-class Desk:
-    """What a snapshot asks of a front desk."""
-
-    root: Root = field(default_factory=lambda: Root(SHARE, "mine"))
-    findings: Findings | None = None
-    offline: str | None = None
-    paused: str | None = None
-
-
-@dataclass
-class Daemon:
-    """What a snapshot asks of the daemon; it is scheduler and handover, too."""
-
-    store: JobStore
-    shown: tuple[JobProgress, ...] = ()
-    held: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def batches(self):
-        return self
-
-    def of_root(self, uuid):
-        return tuple(opened.batch for opened in self.store.open_batches(uuid))
-
-    @property
-    def scheduler(self):
-        return self
-
-    @property
-    def handover(self):
-        return self
-
-    def progress(self):
-        return self.shown
-
-    def pauses(self):
-        return self.held
+from tests.daemon.snapshot_rig import NOON, SHARE, Daemon, Desk, put_job
 
 
 @pytest.fixture
@@ -86,22 +29,7 @@ def daemon(tmp_path):
 @pytest.fixture
 def add(daemon):
     """A function that adds a job and takes it through states."""
-
-    def put(name, *states, at=NOON, root="mine", job=None, took_s=0, **how):
-        one = InputFile(name=name, path=Path("/nowhere/x"), size_bytes=1, sha256="aa")
-        new = Job(
-            id=new_job_id(at), root=root, name=name, folder="sub", state=JobState.QUEUED, video=one, audio=one,
-            options=RenderOptions(), media=MEDIA, claim_dir=None, queued_at=at, not_before=at,
-            turn=at.timestamp(),
-        )  # fmt: skip
-        new = replace(new, **job or {})
-        daemon.store.add(new)
-        for number, state in enumerate(states):
-            when = at + timedelta(seconds=5 + number * took_s)
-            daemon.store.move(new.id, state, at=when, **(how if state is states[-1] else {}))
-        return new
-
-    return put
+    return partial(put_job, daemon)
 
 
 def test_an_idle_root_is_online_and_counts_every_state(daemon):
@@ -138,6 +66,14 @@ def test_a_job_that_waits_says_what_its_last_attempt_met(daemon, add):
     add("first")
     queue = {job.name: job.waits_for for job in take_snapshot(daemon, Desk()).queue}
     assert queue == {"again": "E202 the disk is full", "first": None}
+
+
+def test_a_job_that_finds_no_memory_says_so(daemon, add):
+    job = add("large")
+    daemon.wants = {job.id: Wait(job_id=job.id, reason="memory is short", code="E301")}
+    snapshot = take_snapshot(daemon, Desk())
+    assert [entry.waits_for for entry in snapshot.queue] == ["E301 memory is short"]
+    assert "E301" in snapshot.advice
 
 
 def test_a_job_that_waits_after_a_failed_attempt_says_until_when(daemon, add):
@@ -317,49 +253,6 @@ def test_a_manifest_tells_how_far_it_is(daemon, add):
     ]  # fmt: skip
     assert [one.report for one in snapshot.batches] == ["status/manifests/a/lines%3F.report.csv", None]
     assert snapshot.batch_count == 2
-
-
-def working(job, **changes):
-    about = {"stage": Stage.RENDER, "frames_done": 5, "frames_total": 500, "fps": 50.0, "eta_s": 30.0, "device": "cpu"}
-    return JobProgress(job_id=job.id, **about | changes)
-
-
-def test_waiting_jobs_are_told_when_they_start(daemon, add):
-    now = datetime.now(UTC)
-    daemon.shown = (working(add("now", JobState.RUNNING)),)
-    add("first", at=NOON + timedelta(seconds=1))
-    add("theirs", at=NOON + timedelta(seconds=2), root="another")
-    add("second", at=NOON + timedelta(seconds=3))
-    snapshot = take_snapshot(daemon, Desk())
-    assert [(job.name, job.position) for job in snapshot.queue] == [("first", 1), ("second", 3)]
-    waits_s = [(job.starts_at - now).total_seconds() for job in snapshot.queue]
-    assert waits_s == pytest.approx([30, 50], abs=2)  # 20 s of film at twice the speed it plays: 10 s each
-    assert (snapshot.running[0].ready_at - now).total_seconds() == pytest.approx(30, abs=2)
-    assert (snapshot.queue_ends_at - now).total_seconds() == pytest.approx(60, abs=2)
-
-
-def test_finished_films_tell_the_pace_better_than_the_work_in_hand(daemon, add):
-    now = datetime.now(UTC)
-    daemon.shown = (working(add("now", JobState.RUNNING)),)
-    add("done", JobState.RUNNING, JobState.DONE, took_s=80)
-    add("copied", JobState.RUNNING, JobState.DONE, took_s=1, job={"duplicate_of": "another"})
-    for number in (1, 2):
-        add(str(number), at=NOON + timedelta(seconds=number))
-    waits_s = [(job.starts_at - now).total_seconds() for job in take_snapshot(daemon, Desk()).queue]
-    assert waits_s == pytest.approx([30, 110], abs=2)
-
-
-def test_nothing_is_promised_while_nothing_runs(daemon, add):
-    add("waiting")
-    snapshot = take_snapshot(daemon, Desk())
-    assert (snapshot.queue[0].starts_at, snapshot.queue_ends_at) == (None, None)
-
-
-def test_the_end_of_a_long_queue_is_not_promised(daemon, add):
-    daemon.shown = (working(add("now", JobState.RUNNING)),)
-    for number in range(GLANCE):
-        add(str(number))
-    assert take_snapshot(daemon, Desk()).queue_ends_at is None
 
 
 def test_a_long_queue_is_not_read_to_its_end(daemon, add, monkeypatch):

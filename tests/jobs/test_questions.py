@@ -314,7 +314,7 @@ def test_thousands_in_a_full_lane_are_passed_without_reading_them(old_store, mon
         )
     try:
         values = dict.fromkeys(("busy", "turn", "id", "limit"))
-        plan = old_store._db.all(f"EXPLAIN QUERY PLAN {questions._QUEUE % 'TRUE'}", values)
+        plan = old_store._db.all(f"EXPLAIN QUERY PLAN {questions._queue_sql(None, None)}", values)
         assert any("USING INDEX job_waiting" in line["detail"] for line in plan), plan
         assert not any("USE TEMP B-TREE" in line["detail"] for line in plan), plan
         parsed = []
@@ -322,8 +322,25 @@ def test_thousands_in_a_full_lane_are_passed_without_reading_them(old_store, mon
         monkeypatch.setattr(questions, "job_of", lambda row: parsed.append(row) or job_of(row))
         assert [job.id for job in old_store.queue(100, busy={("uuid", "x"): 1})] == ["c"]
         assert len(parsed) == 1
+        (c,) = old_store.queue(100, busy={("uuid", "x"): 1})
+        assert old_store.queue(100, root=c.root, folder=c.folder, busy={("uuid", "x"): 1}) == [c]
+        assert (c.root, c.folder) in old_store.waiting_folders()
+        assert steps_of(old_store, lambda store: store.waiting_folders()) <= STEPS_AT_MOST
         assert steps_of(old_store, QUESTIONS["duplicates"]) <= STEPS_AT_MOST
         assert steps_of(old_store, QUESTIONS["to put away"]) <= 10_000 * 20, "an index, and no job"
     finally:
         with old_store._db.transaction():
             old_store._db.execute("DELETE FROM job WHERE id LIKE 'q%'")
+
+
+def test_the_folders_that_wait_are_told_once_each_and_their_queues_do_not_mix(store):
+    for number, (root, folder) in enumerate([("r", "b"), ("r", "a"), ("s", ""), ("r", "b")]):
+        store.add(make_job(f"j{number}", root=root, folder=folder))
+    store.add(make_job("copy", root="t", duplicate_of="j0"))
+    store.add(make_job("failed", root="u", state=JobState.FAILED))
+    assert store.waiting_folders() == [("r", "a"), ("r", "b"), ("s", "")]
+    assert [job.id for job in store.queue(9, root="r", folder="b")] == ["j0", "j3"]
+    assert store.queue(9, root="s", folder="b") == []
+    for number in range(4):
+        store.move(f"j{number}", JobState.CANCELLED, at=NOW)
+    assert store.waiting_folders() == []

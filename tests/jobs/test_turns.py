@@ -27,3 +27,9 @@ def test_nobody_overtakes_a_job_that_came_long_enough_before(at, later, priority
     mine = turn_of(NOON + timedelta(seconds=at), priority, AGING_S)
     theirs = turn_of(NOON + timedelta(seconds=at + max(0, other - priority) * AGING_S + later + 1e-3), other, AGING_S)
     assert mine < theirs
+
+
+def test_a_short_film_passes_one_that_would_be_ready_later():
+    long = turn_of(NOON, 0, AGING_S, film_s=3600.0)
+    assert turn_of(NOON + timedelta(minutes=58), 0, AGING_S, film_s=60.0) < long
+    assert turn_of(NOON + timedelta(minutes=60), 0, AGING_S, film_s=60.0) > long

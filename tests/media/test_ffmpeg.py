@@ -101,12 +101,30 @@ def test_the_tools_of_this_machine_are_found() -> None:
 
 @pytest.mark.ffmpeg
 def test_every_reader_carries_all_guards(film: Callable[..., Path], limits: Limits) -> None:
-    with ffmpeg.open_file(film("plain.mp4", "-c:v", "libx264")) as file:
-        output = ffmpeg.sink(ffmpeg.source(file, "mov", limits)["0"], url="-", muxer="null")
+    with ffmpeg.open_file(film("guarded.mp4", "-c:v", "libx264", seconds=10)) as file:
+        output = ffmpeg.sink(ffmpeg.source(file, "mov", limits)["0"], url="-", muxer="rawvideo")
         with ffmpeg.start(output, leash=Leash(), pass_fds=(file.fd,)) as child:
-            words = Path(f"/proc/{child.pid}/cmdline").read_text().split("\0")
+            words = [""]
+            while "-i" not in words:  # it is being started; it cannot end, because nobody reads what it writes
+                words = Path(f"/proc/{child.pid}/cmdline").read_text().split("\0")
     before_input = " ".join(words[: words.index("-i")])
     for guard in ("-f mov", "-format_whitelist mov", "-protocol_whitelist file,pipe,fd", "-max_pixels", "-max_streams"):
         assert guard in before_input
     assert "-nostdin" in words
     assert words[words.index("-i") + 1] == f"/dev/fd/{file.fd}"
+
+
+@pytest.mark.parametrize(
+    ("returncode", "stderr", "code"),
+    [
+        (1, "[error] No space left on device", "E202"),
+        (1, "[libx264 @ 0x5] [error] malloc of size 12345678 failed", "E303"),
+        (1, "[error] Cannot allocate memory", "E303"),
+        (-9, "", "E303"),
+        (-11, "", "E500"),
+        (1, "[error] Invalid argument", "E500"),
+    ],
+)
+def test_an_encoder_without_memory_or_disk_is_no_fault_of_ours(returncode: int, stderr: str, code: str) -> None:
+    ended = Outcome(returncode=returncode, errors=1, stderr=stderr)
+    assert ffmpeg.output_error(ended, "the segment cannot be written").code == code

@@ -40,6 +40,7 @@ class Ready:
     facts: FilmFacts
     seconds: dict[str, float] = field(default_factory=lambda: {"render": 3.0001, "decode": 0.5})
     device: str = "cpu"
+    cached: tuple[str, ...] = ("track",)
 
 
 class Samples:

@@ -19,6 +19,7 @@ def test_report_of_a_film_says_everything(samples) -> None:
     assert (told["frames"], told["fps"], told["film_s"]) == (50, "25", 2.0)
     assert (told["wall_s"], told["realtime_factor"]) == (4.0, 2.0)
     assert told["stage_s"] == {"decode": 0.5, "render": 3.0}
+    assert told["cached"] == ["track"]
     assert (told["engine"], told["engine_version"], told["weights"]) == ("atlas", "atlas-1", None)
     assert list(told["versions"]) == ["ffmpeg", "heygemd", "torch"]
     assert told["inputs"]["video"] == {"name": "anna.mp4", "size_bytes": 3, "sha256": "aa", "evidence": ["quiet"]}
@@ -135,3 +136,11 @@ def test_report_tells_batch_row_priority_and_whose_film_it_was_given(samples) ->
 
 def test_published_name_can_be_filled_in_later(samples) -> None:
     assert samples.report(samples.job()).published_as("anna.v2.mp4").output == "anna.v2.mp4"
+
+
+def test_what_was_known_from_earlier_films_is_told_and_nothing_else_is(samples) -> None:
+    job = samples.job()
+    for cached in ((), ("speech",), ("track", "speech")):
+        film = replace(samples.ready(job), cached=cached)
+        assert Report.of_film(job, film, finished_at=samples.now).to_dict()["cached"] == list(cached)
+    assert samples.failure().to_dict()["cached"] == []

@@ -1,7 +1,6 @@
-"""What is given up for room: originals before their time on a full disk, and the cache above its bound."""
+"""What is given up for room: originals before their time on a full disk."""
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from heygemd.errors import ResourceError
 from heygemd.outbox import endings
 from heygemd.outbox.faulty_disk import FaultyDisk
 from heygemd.outbox.publish import deliver
-from heygemd.outbox.retention import sweep_cache
 from tests.outbox.retention_rig import YOUNG, archived, failed, sweep
 
 pytestmark = pytest.mark.usefixtures("roomy")
@@ -93,49 +91,3 @@ def test_sweep_makes_room_even_when_nothing_can_be_written(root) -> None:
     assert caught.value.code == "E202"
     assert not folder.exists()
     assert not list(root.private.glob(".*.part"))
-
-
-def cached(cache: Path, name: str, size: int, used_s: int) -> Path:
-    path = cache / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"x" * size)
-    os.utime(path, (used_s, 1))
-    return path
-
-
-def test_cache_loses_what_was_used_least_recently(tmp_path) -> None:
-    files = [cached(tmp_path / "cache", f"tracks/{n}.npz", 100, used_s=used) for n, used in enumerate((30, 10, 20))]
-    speech = cached(tmp_path / "cache", "speech/s.npz", 100, used_s=40)
-    assert sweep_cache(tmp_path / "cache", 250) == 2
-    assert [path.exists() for path in (*files, speech)] == [True, False, False, True]
-    assert sweep_cache(tmp_path / "cache", 250) == 0
-    assert sweep_cache(tmp_path / "cache", 0) == 2
-
-
-def test_cache_sweep_touches_nothing_else(tmp_path) -> None:
-    cache, other = tmp_path / "cache", tmp_path / "other"
-    kept = [
-        cached(cache, "notes.txt", 1, 1),
-        cached(cache, f"a.npz.{os.getpid()}.part", 1, 1),
-        cached(other, "x.npz", 9, 1),
-    ]
-    (cache / "link.npz").symlink_to(other / "x.npz")
-    (cache / "folder").symlink_to(other)
-    (cache / "dir.npz").mkdir()
-    assert sweep_cache(cache, 0) == 0
-    assert all(path.exists() for path in kept)
-    assert (cache / "link.npz").is_symlink()
-
-
-def test_unfinished_cache_files_of_dead_processes_go(tmp_path) -> None:
-    dead = os.fork()
-    if dead == 0:
-        os._exit(0)
-    os.waitpid(dead, 0)
-    part = cached(tmp_path / "cache", f"tracks/a.npz.{dead}.part", 5, 1)
-    sweep_cache(tmp_path / "cache", 1000)
-    assert not part.exists()
-
-
-def test_cache_that_was_never_made_is_empty(tmp_path) -> None:
-    assert sweep_cache(tmp_path / "nothing", 0) == 0

@@ -1,5 +1,6 @@
 """A tiny clip and sound, and orders and plans to make a film of them with the engine that changes nothing."""
 
+import io
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from heygemd.media.probe import probe_audio, probe_video
 from heygemd.planning.plan import Analysis, EngineChoice, Order, Plan, from_json, to_json
 from heygemd.planning.segments import cut
 from heygemd.planning.timeline import plan_timeline
+from heygemd.render.passthrough import Passthrough
+from heygemd.render.worker import Worker
 
 LIMITS = Limits(stall_s=20, probe_wall_s=20)
 FRAMES = 10
@@ -75,3 +78,15 @@ def make_plan():
         return plan
 
     return make
+
+
+@pytest.fixture
+def quiet():
+    """Progress that nobody wants to hear."""
+    return lambda done, total: None
+
+
+@pytest.fixture
+def worker():
+    """A worker within this process; what it says stays in `out`."""
+    return Worker(engine=Passthrough(), device="cpu", out=io.StringIO())

@@ -9,6 +9,8 @@ import skimage.data
 from heygemd.errors import InputError
 from heygemd.jobs.job import LengthPolicy, RenderOptions, VideoInfo
 from heygemd.planning.timeline import plan_timeline
+from heygemd.render.arrays import is_mapped
+from heygemd.render.atlas import engine as atlas_engine
 from heygemd.render.atlas.engine import Atlas
 from heygemd.render.engine import Clip
 from heygemd.render.faces.topology import LIP_ROWS, opening
@@ -141,13 +143,49 @@ def test_a_loop_may_show_every_source_frame_twice(engine, clip, film):
 
 
 def test_memory_of_a_performance_stays_small(performance):
-    per_frame = sum(
-        array.nbytes / FRAMES
-        for array in (
-            performance.points,
-            performance.targets.opening,
-            performance.targets.width,
-            performance.source_frames,
-        )
-    )
-    assert per_frame < 1000
+    targets = performance.targets
+    arrays = (targets.opening, targets.width, targets.effect, performance.source_frames)
+    assert sum(array.nbytes for array in arrays) / FRAMES < 30
+
+
+@pytest.fixture
+def kept_clip(clip, tmp_path):
+    """The clip with a place to keep what is settled."""
+    return replace(clip, settled_file=tmp_path / "settled.npz")
+
+
+def test_what_was_settled_is_taken_by_the_next_worker(engine, kept_clip, film, single_pass, monkeypatch):
+    clip = kept_clip
+    first = engine.prepare(clip)
+
+    def not_again(clip, pulse):
+        raise AssertionError("it was settled already")
+
+    monkeypatch.setattr(atlas_engine, "settle", not_again)
+    for performance in (first, engine.prepare(clip)):
+        assert is_mapped(performance.targets.opening)
+        frames = [planes.copy() for planes in film[3:6]]
+        performance.render(3, frames)
+        assert all(np.array_equal(got, expected) for got, expected in zip(frames, single_pass[3:6], strict=True))
+    assert list(clip.folder.iterdir()) == [clip.settled_file]
+
+
+def test_what_was_settled_and_is_damaged_is_settled_anew(engine, kept_clip):
+    before = np.array(engine.prepare(kept_clip).targets.opening)
+    damaged = kept_clip.settled_file.read_bytes()[:-99]
+    kept_clip.settled_file.unlink()  # a file that is mapped is never cut
+    kept_clip.settled_file.write_bytes(damaged)
+    np.testing.assert_array_equal(engine.prepare(kept_clip).targets.opening, before)
+
+
+def test_a_film_that_cannot_be_settled_leaves_nothing(engine, kept_clip, tmp_path):
+    covered = replace(kept_clip.track, lips_visible=np.full(FRAMES, 0.2, np.float32))
+    with pytest.raises(InputError):
+        engine.prepare(replace(kept_clip, track=covered))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_clip_gives_signs_of_life(engine, clip):
+    beats = []
+    engine.prepare(clip, lambda: beats.append(1))
+    assert len(beats) >= 2

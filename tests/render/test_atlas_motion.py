@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from heygemd.render.atlas.mesh import CHIN
-from heygemd.render.atlas.motion import head_motion, steady_points, unbroken_runs
+from heygemd.render.atlas.motion import (
+    BLOCK_FRAMES,
+    SMOOTHING_FRAMES,
+    SteadyPoints,
+    head_motion,
+    smoothed,
+    unbroken_runs,
+)
 from heygemd.render.atlas.person import DEFAULT_OPENING, LEAST_JAW_DROP, know_person
 from heygemd.render.faces.facemodel import load_face_model
 from heygemd.render.faces.topology import LIP_ROWS, MESH_INDEXES, NOSE_ROWS
@@ -31,6 +38,10 @@ def track_of(points: np.ndarray, *, absent=(), scene=None) -> FaceTrack:
         lips_visible=confidence,
         scene=np.zeros(count, np.int32) if scene is None else np.asarray(scene, np.int32),
     )
+
+
+def steady_points(track: FaceTrack) -> np.ndarray:
+    return SteadyPoints(track)(np.arange(len(track.pts_s)))
 
 
 def test_runs_end_at_cuts_and_at_absent_frames():
@@ -96,3 +107,21 @@ def test_modes_move_their_own_measure_by_one_and_the_jaw_drops():
     assert person.opening_mode[291, 0] - person.opening_mode[61, 0] == pytest.approx(0, abs=1e-9)
     assert person.width_mode[291, 0] - person.width_mode[61, 0] == pytest.approx(1)
     assert person.opening_mode[CHIN, 1] >= LEAST_JAW_DROP - 1e-6
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 255, 257, 263, 3 * BLOCK_FRAMES + 5])
+def test_blocks_of_steady_points_are_those_of_the_whole_clip(count):
+    rng = np.random.default_rng(count)
+    absent = rng.choice(count, count // 40, replace=False)
+    scene = np.cumsum(rng.random(count) < 0.01)
+    track = track_of(talking(count, jitter=0.5, step_px=0.3), absent=absent, scene=scene)
+    whole = track.points.copy()
+    for start, stop in unbroken_runs(track):
+        if stop - start >= SMOOTHING_FRAMES:
+            whole[start:stop] = smoothed(track.points[start:stop])
+    points = SteadyPoints(track)
+    for frame in rng.choice(count, min(count, 40)).tolist():
+        np.testing.assert_array_equal(points.of(frame), whole[frame])
+    np.testing.assert_array_equal(points(np.arange(count)), whole)
+    some = np.flatnonzero(rng.random(count) < 0.3)
+    np.testing.assert_array_equal(points(some), whole[some])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from heygemd.jobs.job import LengthPolicy, RenderOptions, SilenceRule, VideoInfo
 from heygemd.planning.timeline import plan_timeline
+from heygemd.render.atlas import targets as targets_module
 from heygemd.render.atlas.motion import HeadMotion
 from heygemd.render.atlas.person import Person
 from heygemd.render.atlas.targets import FADE_FRAMES, fade, mouth_targets, usable_frames
@@ -137,3 +139,20 @@ def test_a_fade_never_jumps_inside_a_shot_and_never_crosses_a_cut(usable, cut):
     steps = np.abs(np.diff(effect))
     assert (steps[np.diff(shots) == 0] <= 1 / (FADE_FRAMES + 1) + 1e-9).all()
     assert np.array_equal(effect[shots == 0], fade(flags[shots == 0], shots[shots == 0]))
+
+
+@pytest.mark.parametrize("block", [1, 4, 33])
+def test_targets_laid_out_in_blocks_are_those_of_the_whole_film(block, monkeypatch):
+    rng = np.random.default_rng(4)
+    sound = {name: rng.random(150).astype(np.float32) for name in MouthTracks.__dataclass_fields__}
+    clip = clip_of(90, sound, silence=SilenceRule.SOURCE, audio_offset_ms=90)
+    jumps = np.sort(rng.integers(0, 90, 90)).astype(np.int32)
+    clip = replace(clip, source_frames=jumps)
+    motion = replace(motion_of(90), opening=rng.random(90), width=0.5 + 0.1 * rng.random(90))
+    usable = rng.random(90) > 0.1
+    whole = targets(clip, motion, usable)
+    monkeypatch.setattr(targets_module, "BLOCK_FRAMES", block)
+    parts = targets(clip, motion, usable)
+    for one, other in ((parts.opening, whole.opening), (parts.width, whole.width), (parts.effect, whole.effect)):
+        np.testing.assert_array_equal(one, other)
+    assert 0 < whole.effect.mean() < 1

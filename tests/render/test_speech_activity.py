@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heygemd.render.speech.activity import voice_gate
+from heygemd.render.speech.activity import QUIET_FROM_S, pauses_in, voice_gate
 
 
 def gate(*parts: tuple[float, float]) -> np.ndarray:
@@ -51,4 +51,38 @@ def test_gate_has_the_length_of_its_input_and_stays_in_range(speech: list[float]
     assert result.dtype == np.float32
     assert (result >= -1e-6).all()
     assert (result <= 1 + 1e-6).all()
+    assert given_speech.tolist() == speech
+
+
+def pauses(*parts: tuple[float, float]) -> list[tuple[float, float]]:
+    return pauses_in(np.concatenate([np.full(round(s * 50), p) for s, p in parts]), rate_hz=50)
+
+
+def test_pauses_are_where_nobody_speaks_at_the_ends_too() -> None:
+    assert pauses((1, 0.1), (1, 0.9), (0.4, 0.3), (1, 1), (0.5, 0)) == [(0, 1), (2, 2.4), (3.4, 3.9)]
+
+
+def test_gap_between_words_is_no_pause() -> None:
+    assert pauses((1, 1), (0.24, 0), (1, 1)) == []
+    assert pauses((1, 1), (0.26, 0), (1, 1)) == [(1, 1.26)]
+
+
+def test_click_does_not_end_a_pause() -> None:
+    assert pauses((1, 0), (0.06, 1), (1, 0)) == [(0, 2.06)]
+    assert len(pauses((1, 0), (0.1, 1), (1, 0))) == 2
+
+
+def test_silence_is_one_pause_and_no_sound_none() -> None:
+    assert pauses((3, 0)) == [(0, 3)]
+    assert pauses_in(np.zeros(0), rate_hz=50) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=300))
+def test_pauses_rise_do_not_touch_and_lie_inside(speech: list[float]) -> None:
+    given_speech = np.array(speech)
+    found = pauses_in(given_speech, rate_hz=50)
+    edges = [edge for pause in found for edge in pause]
+    assert edges == sorted(set(edges))
+    assert all(0 <= edge <= len(speech) / 50 for edge in edges)
+    assert all(stop - start >= QUIET_FROM_S - 1e-9 for start, stop in found)
     assert given_speech.tolist() == speech

@@ -214,6 +214,27 @@ def test_stretching_moves_bands() -> None:
     assert stretched(ramp, 1.24)[0, 79] == 79
 
 
+def test_a_mapped_sound_is_heard_like_one_in_memory(net: MouthNet, tmp_path) -> None:
+    sound = np.concatenate([silence(1), syllables(), silence(0.5), syllables("u")])
+    sound.tofile(tmp_path / "sound.f32")
+    beats = []
+    mapped = net.listen(np.memmap(tmp_path / "sound.f32", np.float32, mode="r"), lambda: beats.append(1))
+    for name, track in net.listen(sound).to_arrays().items():
+        np.testing.assert_array_equal(mapped.to_arrays()[name], track)
+    assert beats
+    assert [file.name for file in tmp_path.iterdir()] == ["sound.f32"]
+
+
+def test_reading_a_part_of_the_mouth_is_reading_all_of_it(net: MouthNet) -> None:
+    tracks = net.listen(syllables())
+    times_s = np.linspace(-0.5, 4, 300)
+    whole = tracks.at(times_s, 0.04)
+    for start in range(0, 300, 7):
+        part = tracks.at(times_s[start : start + 7], 0.04)
+        np.testing.assert_array_equal(part.opening, whole.opening[start : start + 7])
+        np.testing.assert_array_equal(part.gate, whole.gate[start : start + 7])
+
+
 @pytest.mark.media
 @pytest.mark.ffmpeg
 def test_real_voice_is_heard_as_speech(net: MouthNet, shared_media, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The three kinds of work, done in this process on a clip of ten frames."""
+"""The work after the analysis, segments and the film, done in this process on a clip of ten frames."""
 
 import hashlib
 from dataclasses import replace
@@ -8,158 +8,22 @@ import numpy as np
 import pytest
 
 from heygemd.errors import FaultError, InputError
-from heygemd.jobs.job import EngineName, LengthPolicy
-from heygemd.limits import Limits
+from heygemd.jobs.job import LengthPolicy
 from heygemd.media.frames import SourceVideo
 from heygemd.media.probe import probe_audio, probe_video
-from heygemd.planning.plan import Analysis, FilmFacts, RenderFacts, from_json
+from heygemd.planning.plan import FilmFacts, RenderFacts, from_json
 from heygemd.render import tasks
-from heygemd.render.cache import load_arrays
-from heygemd.render.faces.track import TRACKER_VERSION, FaceTrack
 from heygemd.render.film import finish
 from heygemd.render.passthrough import Passthrough
 from heygemd.render.tasks import Stopwatch, analyse, render_segment, segment_facts, stage
+from tests.render.conftest import LIMITS
+from tests.render.tasks_rig import Darken, files_of
 
 pytestmark = pytest.mark.ffmpeg
-
-LIMITS = Limits(stall_s=20, probe_wall_s=20)
-
-
-class Darken(Passthrough):
-    """Needs a face, hears the length of the sound, and paints every second frame black."""
-
-    name = EngineName.ATLAS
-    needs_face = True
-
-    def __init__(self):
-        self.heard = 0
-        self.starts = []
-
-    def listen(self, sound):
-        self.heard += 1
-        return {"count": np.array([len(sound)], np.float32)}
-
-    def prepare(self, clip):
-        self.clip = clip
-        return self
-
-    def render(self, start, frames):
-        self.starts.append((start, len(frames)))
-        painted = [(start + i) % 2 == 1 for i in range(len(frames))]
-        for planes, is_painted in zip(frames, painted, strict=True):
-            if is_painted:
-                planes[:] = 128
-        return painted
-
-
-class Tracker:
-    """Stands for `track_clip`: sees a face in the frames `seen`."""
-
-    def __init__(self, seen=range(1000)):
-        self.seen, self.calls = seen, 0
-
-    def __call__(self, frames, progress):
-        self.calls += 1
-        pts = np.array([pts_s for pts_s, _ in frames])
-        progress(len(pts))
-        track = FaceTrack.without_face(pts)
-        return replace(track, confidence=np.array([i in self.seen for i in range(len(pts))], np.float32))
-
-
-@pytest.fixture
-def tracker(monkeypatch):
-    stand_in = Tracker()
-    monkeypatch.setattr(tasks, "track_clip", stand_in)
-    return stand_in
-
-
-@pytest.fixture
-def quiet():
-    return lambda done, total: None
 
 
 def frames_of(path):
     return [frame.planes for frame in SourceVideo(path, probe_video(path, LIMITS), LIMITS).decode()]
-
-
-def files_of(order):
-    return sorted(str(path.relative_to(order.work_dir)) for path in order.work_dir.rglob("*") if path.is_file())
-
-
-def test_an_analysis_leaves_its_three_files_and_no_raw_sound(order, quiet):
-    analysis, seconds = analyse(order, Passthrough(), LIMITS, quiet)
-    assert (analysis.tick_count, analysis.source_frames, analysis.face_frames) == (10, 10, 0)
-    assert files_of(order) == ["analysis.json", "order.json", "speech.npz", "track.npz"]
-    assert from_json(Analysis, order.analysis_file.read_bytes()) == analysis
-    assert sorted(seconds) == ["listen", "track"]
-    np.testing.assert_allclose(FaceTrack.load(order.track_file).pts_s, np.arange(10) / 25, atol=1e-6)
-
-
-def test_the_warnings_of_both_files_are_carried_on(order, quiet):
-    order = replace(
-        order,
-        video_info=replace(order.video_info, warnings=("picture",)),
-        audio_info=replace(order.audio_info, warnings=("sound",)),
-    )
-    assert analyse(order, Passthrough(), LIMITS, quiet)[0].warnings == ("picture", "sound")
-
-
-def test_track_and_speech_are_made_once_for_the_same_files(order, tracker, quiet, tmp_path):
-    engine = Darken()
-    first, _ = analyse(order, engine, LIMITS, quiet)
-    again = replace(order, work_dir=tmp_path / "again")
-    again.work_dir.mkdir()
-    assert analyse(again, engine, LIMITS, quiet)[0] == first
-    assert (tracker.calls, engine.heard) == (1, 1)
-    assert again.track_file.read_bytes() == order.track_file.read_bytes()
-    assert load_arrays(again.speech_file)["count"] == [9600]
-    assert (order.cache_dir / "tracks" / f"aa-{TRACKER_VERSION}.npz").exists()
-
-
-@pytest.mark.parametrize("change", ["video_sha256", "audio_sha256"])
-def test_another_file_is_looked_at_anew(order, tracker, quiet, change):
-    engine = Darken()
-    analyse(order, engine, LIMITS, quiet)
-    analyse(replace(order, **{change: "other"}), engine, LIMITS, quiet)
-    assert (tracker.calls, engine.heard) == ((2, 1) if change == "video_sha256" else (1, 2))
-
-
-def test_another_version_of_the_engine_hears_anew(order, tracker, quiet):
-    engine = Darken()
-    analyse(order, engine, LIMITS, quiet)
-    engine.version = "2"
-    analyse(order, engine, LIMITS, quiet)
-    assert (tracker.calls, engine.heard) == (1, 2)
-
-
-def test_a_damaged_cache_is_made_anew(order, tracker, quiet):
-    engine = Darken()
-    analyse(order, engine, LIMITS, quiet)
-    for kept in order.cache_dir.rglob("*.npz"):
-        kept.write_bytes(b"damaged")
-    analyse(order, engine, LIMITS, quiet)
-    assert (tracker.calls, engine.heard) == (2, 2)
-    assert load_arrays(order.speech_file)["count"] == [9600]
-
-
-def test_a_clip_without_a_face_is_refused_but_only_by_an_engine_that_needs_one(order, tracker, quiet):
-    tracker.seen = ()
-    with pytest.raises(InputError, match="any of 10 frames") as caught:
-        analyse(order, Darken(), LIMITS, quiet)
-    assert caught.value.code == "E131"
-    assert not order.analysis_file.exists()
-    assert analyse(order, Passthrough(), LIMITS, quiet)[0].face_frames == 0
-
-
-def test_a_face_in_one_frame_is_enough(order, tracker, quiet):
-    tracker.seen = (7,)
-    assert analyse(order, Darken(), LIMITS, quiet)[0].face_frames == 1
-
-
-def test_the_look_for_a_face_reports_its_progress(order, tracker):
-    told = []
-    analyse(order, Darken(), LIMITS, lambda done, total: told.append((done, total)))
-    assert told == [(10, 10)]
 
 
 def test_a_stage_says_which_source_frame_each_film_frame_shows(order, make_plan, quiet):

@@ -1,12 +1,17 @@
 """Boxes follow the face calmly, never across a cut, and unusable faces fade out."""
 
+import itertools
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from heygemd.render.arrays import is_mapped
 from heygemd.render.faces.facemodel import load_face_model
 from heygemd.render.faces.topology import MESH_INDEXES
 from heygemd.render.faces.track import FaceTrack
+from heygemd.render.wav2lip import crops
 from heygemd.render.wav2lip.crops import crops_of, strengths, yaw_deg
 
 WIDTH, HEIGHT = 640, 480
@@ -137,3 +142,34 @@ def test_strength_follows_the_film_through_a_loop() -> None:
 def test_strength_of_a_film_with_faces_everywhere_or_nowhere() -> None:
     assert fade([1] * 5) == [1] * 5
     assert fade([0] * 5) == [0] * 5
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 1000])
+def test_boxes_made_in_blocks_are_those_of_whole_runs(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    confidence = (rng.random(60) > 0.1).astype(np.float32)
+    points = np.stack([face(300 + k, eyes_px=100 + k) for k in range(60)]) + rng.normal(0, 2, (60, 74, 2))
+    points[confidence == 0] = np.nan
+    scene = np.cumsum(rng.random(60) < 0.05).astype(np.int32)
+    track = track_of(points.astype(np.float32), confidence=confidence, scene=scene)
+    monkeypatch.setattr(crops, "BLOCK_FRAMES", block)
+    found = crops_of(track, width_px=WIDTH, height_px=HEIGHT)
+    expected = track.points.astype(np.float64)[:, 40:53]
+    run = [*np.flatnonzero(np.diff(np.where(track.present, scene, -1), prepend=-2)), 60]
+    for start, stop in itertools.pairwise(run):
+        values, reach = expected[start:stop].copy(), lambda k, n=stop - start: min(2, k, n - 1 - k)
+        sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
+        for k in range(stop - start):
+            first, last = k - reach(k), k + reach(k) + 1
+            expected[start + k] = (sums[last] - sums[first]) / (last - first)
+    np.testing.assert_array_equal(found.jaws, expected)
+    assert found.usable.any()
+    assert np.isnan(found.boxes[~found.usable]).all()
+
+
+def test_boxes_may_lie_in_a_file(tmp_path: Path) -> None:
+    track = track_of(np.stack([face(300 + k) for k in range(9)]))
+    mapped = crops_of(track, width_px=WIDTH, height_px=HEIGHT, scratch=tmp_path)
+    assert is_mapped(mapped.boxes)
+    np.testing.assert_array_equal(mapped.boxes, boxes(track))
+    assert list(tmp_path.iterdir()) == []

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from heygemd.errors import InputError
 from heygemd.jobs.job import LengthPolicy, RenderOptions, SilenceRule, VideoInfo
 from heygemd.planning.timeline import plan_timeline
+from heygemd.render.arrays import is_mapped
 from heygemd.render.colour import coding_of
 from heygemd.render.engine import Clip
 from heygemd.render.faces.facemodel import load_face_model
 from heygemd.render.faces.topology import MESH_INDEXES
 from heygemd.render.faces.track import FaceTrack
 from heygemd.render.speech.mouth import MouthTracks
+from heygemd.render.wav2lip import engine as wav2lip_engine
 from heygemd.render.wav2lip.engine import Wav2Lip, Wav2LipPerformance, perform
 from heygemd.render.wav2lip.generator import EchoPainter, Generator, fastest_dtype
 from heygemd.render.wav2lip.mel import SILENCE
@@ -346,3 +348,16 @@ def test_whole_engine_renders_from_a_published_file(weights: Path) -> None:
     frames = [before.copy() for _ in range(2)]
     assert engine.prepare(clip).render(5, frames) == [True, True]
     assert all((frame != before).any() for frame in frames)
+
+
+def test_what_was_settled_is_taken_by_the_next_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = clip_of(12, length=LengthPolicy.KEEP_VIDEO, spoken=np.ones(11, np.float32))
+    expected = groups(perform(clip, NegativePainter()), [12])
+    clip = dataclasses.replace(clip, settled_file=tmp_path / "settled.npz")
+    first = perform(clip, NegativePainter())
+    monkeypatch.setattr(wav2lip_engine, "settle", None)
+    for film in (first, perform(clip, NegativePainter())):
+        assert is_mapped(film.crops.boxes)
+        for one, other in zip(groups(film, [5, 7]), expected, strict=True):
+            assert (one == other).all()
+    assert [file.name for file in tmp_path.iterdir()] == ["settled.npz"]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from heygemd.jobs.job import LengthPolicy
 from heygemd.planning.timeline import Timeline
+from heygemd.render.arrays import is_mapped
 from heygemd.render.wav2lip import mel as mel_module
-from heygemd.render.wav2lip.mel import SILENCE, mel_of, window_starts, with_silence_after
+from heygemd.render.wav2lip.mel import SILENCE, frames_with_silence, mel_of, window_at, window_starts
 
 
 def noise(samples: int, seed: int = 0) -> NDArray[np.float32]:
@@ -136,9 +137,27 @@ def test_windows_are_always_inside_and_in_order(fps: Fraction, frames: int, mel_
     assert starts.tolist() == [min(max(start, 0), mel_frames - 16) for start in exact]
 
 
+def test_some_windows_are_those_of_all() -> None:
+    every = window_starts(film(Fraction(30000, 1001), 900), 2000, 40)
+    assert window_starts(film(Fraction(30000, 1001), 900), 2000, 40, frames=[5, 7, 899]).tolist() == [
+        int(every[i]) for i in (5, 7, 899)
+    ]
+
+
 def test_long_film_goes_on_in_silence() -> None:
     mel = np.zeros((100, 80), np.float32)
-    longer = with_silence_after(mel, 2.0)
-    assert len(longer) == 160 + 16
-    assert (longer[100:] == SILENCE).all()
-    assert with_silence_after(mel, 1.0) is mel
+    assert frames_with_silence(100, 2.0) == 160 + 16
+    assert frames_with_silence(100, 1.0) == 100
+    assert (window_at(mel, 84) == 0).all()
+    assert (window_at(mel, 90)[:10] == 0).all()
+    assert (window_at(mel, 90)[10:] == SILENCE).all()
+    assert (window_at(mel, 150) == SILENCE).all()
+
+
+def test_mapped_sound_gives_a_mapped_mel_with_the_same_numbers(tmp_path: Path) -> None:
+    sound = np.random.default_rng(3).normal(0, 0.1, 3 * 16_000 + 77).astype(np.float32)
+    sound.tofile(tmp_path / "sound.f32")
+    mel = mel_of(np.memmap(tmp_path / "sound.f32", np.float32, mode="r"))
+    assert is_mapped(mel)
+    np.testing.assert_array_equal(mel, mel_of(sound))
+    assert [file.name for file in tmp_path.iterdir()] == ["sound.f32"]

@@ -1,18 +1,10 @@
-"""The border of one task, and a worker as a process of its own."""
+"""The border of one task: codes of what went wrong, and a worker within this process."""
 
 import errno
-import io
-import json
 import os
-import select
-import subprocess
-import sys
-import time
-from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
-import psutil
+import cv2
 import pytest
 import structlog
 import torch
@@ -23,7 +15,9 @@ from heygemd.jobs.job import EngineName
 from heygemd.planning.plan import Event, EventKind, Task, TaskKind, from_json, to_json
 from heygemd.render.passthrough import Passthrough
 from heygemd.render.tasks import analyse
-from heygemd.render.worker import Worker, failure, load_engine, usable_device
+from heygemd.render.wav2lip import generator
+from heygemd.render.worker import failed_start, failure, limit_threads, load_engine, usable_device
+from tests.render.tasks_rig import said_by
 
 TASK = Task(job_id="a-job", kind=TaskKind.ANALYSE, order_path=Path("/nowhere/order.json"))
 
@@ -51,7 +45,10 @@ def failed_of(error):
         (OSError(errno.EMFILE, "Too many open files"), "E202"),
         (FileNotFoundError(errno.ENOENT, "No such file"), "E500"),
         (ValueError("a bug"), "E500"),
-        (MemoryError(), "E500"),
+        (MemoryError(), "E303"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "E303"),
+        (RuntimeError("CUDA error: out of memory"), "E301"),
+        (RuntimeError("CUDA error: unspecified launch failure"), "E302"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -75,6 +72,19 @@ def test_a_device_that_fails_is_not_the_fault_of_the_job(words):
 def test_an_error_of_ours_keeps_its_sentence_and_needs_no_traceback():
     event = failed_of(InputError("E131", "no face"))
     assert (event.message, event.traceback) == ("no face", "")
+
+
+def test_a_shortage_that_one_of_ours_wraps_is_told_as_a_shortage():
+    def wrapped():
+        try:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        except OSError as error:
+            raise ResourceError("E201", "the file cannot be opened") from error
+
+    try:
+        wrapped()
+    except ResourceError as error:
+        assert failure(TASK, error).error_code == "E303"
 
 
 def test_a_bug_tells_its_kind_and_where_it_was():
@@ -101,7 +111,8 @@ def test_a_failure_is_logged_once():
     ]
 
 
-def test_only_wav2lip_gains_from_a_device():
+def test_only_wav2lip_gains_from_a_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("the card is asked for nothing"))
     assert usable_device("cuda:0", EngineName.PASSTHROUGH) == "cpu"
     assert usable_device("cuda:0", EngineName.ATLAS) == "cpu"
     assert usable_device("cpu", EngineName.WAV2LIP) == "cpu"
@@ -114,20 +125,59 @@ def test_a_device_that_torch_does_not_see_falls_back_and_says_so(monkeypatch):
     assert [(line["event"], line["wanted"]) for line in logs] == [("device.fell_back", "cuda:0")]
 
 
+def test_a_card_too_full_to_begin_with_is_no_reason_for_the_cpu(monkeypatch):
+    def init():
+        raise RuntimeError("Unexpected error from cudaGetDeviceCount(). Did you run … Error 2: out of memory")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", init)
+    with pytest.raises(RuntimeError) as caught:
+        usable_device("cuda:0", EngineName.WAV2LIP)
+    told = failed_start(caught.value)
+    assert told is not None
+    assert (told.kind, told.error_code, told.job_id) == (EventKind.FAILED, "E301", "")
+
+
+def test_a_start_that_fails_for_another_reason_keeps_its_way():
+    told = failed_start(SetupError("E405", "wrong weights"))
+    assert told is not None
+    assert (told.error_code, told.message) == ("E405", "wrong weights")
+    assert failed_start(RuntimeError("CUDA error: unspecified launch failure")) is None
+    assert failed_start(ZeroDivisionError()) is None
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    yield
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
+
+
+@pytest.mark.parametrize(("cores", "torches", "cvs"), [(1, 1, 1), (2, 1, 1), (4, 2, 1), (13, 6, 3)])
+def test_a_worker_leaves_cores_to_the_decoder_and_the_encoder(threads, cores, torches, cvs):
+    limit_threads(cores)
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == (torches, cvs)
+
+
+def test_without_a_number_all_cores_that_it_may_use_count(threads):
+    cores = len(os.sched_getaffinity(0))
+    limit_threads()
+    assert torch.get_num_threads() == max(1, cores // 2)
+
+
+def test_an_engine_tells_the_number_format_of_its_network(monkeypatch):
+    assert load_engine(EngineName.PASSTHROUGH, None, "cpu").precision == ""
+    assert load_engine(EngineName.ATLAS, None, "cpu").precision == ""
+    monkeypatch.setattr(generator, "folded", lambda network, dtype: network.to(dtype))
+    monkeypatch.setattr(generator, "fastest_dtype", lambda device: torch.bfloat16)
+    assert generator.Generator(torch.nn.Identity(), "cpu").precision == "bfloat16"
+
+
 def test_wav2lip_without_weights_is_a_fault_of_the_setup():
     with pytest.raises(SetupError) as caught:
         load_engine(EngineName.WAV2LIP, None, "cpu")
     assert caught.value.code == "E402"
-
-
-@pytest.fixture
-def worker():
-    return Worker(engine=Passthrough(), device="cpu", out=io.StringIO())
-
-
-def said_by(worker):
-    """Every event, in the order in which it was said."""
-    return [from_json(Event, line) for line in worker.out.getvalue().splitlines()]
 
 
 @pytest.mark.ffmpeg
@@ -178,115 +228,3 @@ def test_a_film_stays_staged_for_its_next_segment_until_something_fails(worker, 
 def test_the_log_lines_of_a_task_carry_its_job_and_those_after_do_not(worker):
     worker.carry_out(TASK)
     assert "job_id" not in structlog.contextvars.get_contextvars()
-
-
-class Process:
-    """A real worker and both its pipes."""
-
-    def __init__(self, log, *args):
-        theirs, self.tasks = os.pipe()
-        self.events, out = os.pipe()
-        argv = [sys.executable, "-m", "heygemd.render.worker", "--tasks-fd", str(theirs), "--events-fd", str(out)]
-        with log.open("wb") as stderr:
-            self.popen = subprocess.Popen(
-                [*argv, "--log-json", *args], pass_fds=(theirs, out), stderr=stderr, stdin=subprocess.DEVNULL
-            )
-        os.close(theirs)
-        os.close(out)
-        self._heard = b""
-
-    def tell(self, line):
-        os.write(self.tasks, line.encode() + b"\n")
-
-    def hear(self, limit_s=60):
-        """The next event; None at the end of the pipe."""
-        while b"\n" not in self._heard:
-            assert select.select([self.events], [], [], limit_s)[0], "the worker says nothing"
-            data = os.read(self.events, 65536)
-            if not data:
-                return None
-            self._heard += data
-        line, _, self._heard = self._heard.partition(b"\n")
-        return from_json(Event, line)
-
-    def let_go(self):
-        """Break the leash."""
-        if self.tasks >= 0:
-            os.close(self.tasks)
-            self.tasks = -1
-
-    def end(self):
-        self.let_go()
-        self.popen.kill()
-        self.popen.wait()
-        os.close(self.events)
-
-
-@pytest.fixture
-def start(tmp_path):
-    started = []
-
-    def run(*args):
-        started.append(Process(tmp_path / "worker.log", *args))
-        return started[-1]
-
-    yield run
-    for process in started:
-        process.end()
-
-
-def endless(order, make_plan):
-    """A segment of ten minutes, much longer than any test."""
-    order = replace(order, audio_info=replace(order.audio_info, sample_count=600 * order.audio_info.rate_hz))
-    plan = make_plan(order, most=100_000)
-    assert plan.timeline.time_of(plan.segments[0].stop - 1) > Fraction(599)
-    return plan
-
-
-@pytest.mark.ffmpeg
-def test_a_worker_gets_ready_works_and_ends_with_its_leash_and_all_it_started(start, order, make_plan):
-    process = start("--engine", "passthrough", "--device", "cuda:0")
-    ready = process.hear()
-    assert ready is not None
-    assert (ready.kind, ready.device) == (EventKind.READY, "cpu")
-    process.tell(to_json(Task(job_id=order.job_id, kind=TaskKind.ANALYSE, order_path=order.work_dir / "order.json")))
-    done = process.hear()
-    assert done is not None
-    assert (done.kind, done.task) == (EventKind.DONE, TaskKind.ANALYSE)
-
-    plan = endless(order, make_plan)
-    task = Task(
-        job_id=order.job_id, kind=TaskKind.RENDER, order_path=order.work_dir / "plan.json", segment=plan.segments[0]
-    )
-    process.tell(to_json(task))
-    event = process.hear()
-    assert event is not None
-    assert (event.kind, event.segment) == (EventKind.PROGRESS, 0)
-    helpers = psutil.Process(process.popen.pid).children(recursive=True)
-    assert "ffmpeg" in {helper.name() for helper in helpers}
-    process.let_go()
-    assert process.popen.wait(5) == 0
-    assert psutil.wait_procs(helpers, timeout=5)[1] == []
-    assert not list(plan.segments_dir.glob("*.mp4")), "an unfinished segment has no name"
-
-
-@pytest.mark.ffmpeg
-def test_a_line_that_is_no_task_ends_the_worker(start):
-    process = start("--engine", "passthrough")
-    assert process.hear() is not None
-    process.tell(json.dumps({"kind": "of another version"}))
-    process.let_go()
-    end_s = time.monotonic() + 3
-    while process.popen.poll() is None and time.monotonic() < end_s:
-        select.select([process.events], [], [], 0.1)
-    assert process.popen.poll() is not None
-
-
-def test_an_engine_that_cannot_be_loaded_is_told_before_the_end(start, tmp_path):
-    (tmp_path / "weights.pth").write_bytes(b"an error page")
-    process = start("--engine", "wav2lip", "--weights", str(tmp_path / "weights.pth"))
-    event = process.hear()
-    assert event is not None
-    assert (event.kind, event.error_code) == (EventKind.FAILED, "E405")
-    assert process.hear() is None
-    assert process.popen.wait(10) == 1

@@ -22,8 +22,11 @@ from heygemd.scheduler.workers import Ended
 from heygemd.settings import Limits, RenderSettings
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
-CPU = Device(index=0, name="CPU", kind="cpu", total_bytes=8 << 30, free_bytes=4 << 30)
+CPU = Device(index=0, name="CPU", kind="cpu", total_bytes=8 << 30, free_bytes=8 << 30)
 GPUS = tuple(Device(index=n, name="GPU", kind="cuda", total_bytes=8 << 30, free_bytes=8 << 30) for n in range(2))
+TWO = (replace(CPU, cores=2),)
+FOUR = (replace(CPU, cores=5),)
+"""They carry two and four workers."""
 AGING_S = 600.0
 ANALYSE, RENDER, FINISH = TaskKind.ANALYSE, TaskKind.RENDER, TaskKind.FINISH
 KILLED = Ended(returncode=-9)
@@ -58,7 +61,7 @@ def a_job(number: int = 1, *, film_s: int = 3, **changes: object) -> Job:
         name=f"film{number}",
         folder="",
         state=JobState.QUEUED,
-        video=InputFile(name="v.mp4", path=Path(f"/in/{number}/v.mp4"), size_bytes=1, sha256="a" * 64),
+        video=InputFile(name="v.mp4", path=Path(f"/in/{number}/v.mp4"), size_bytes=1, sha256=f"{number:064x}"),
         audio=InputFile(name="a.wav", path=Path(f"/in/{number}/a.wav"), size_bytes=1, sha256="b" * 64),
         options=RenderOptions(engine=EngineName.PASSTHROUGH),
         media=media,
@@ -67,7 +70,11 @@ def a_job(number: int = 1, *, film_s: int = 3, **changes: object) -> Job:
         not_before=queued_at,
     )
     job = replace(job, **changes)  # type: ignore[arg-type]
-    return job if "turn" in changes else replace(job, turn=turn_of(job.queued_at, job.priority, AGING_S))
+    return (
+        job
+        if "turn" in changes
+        else replace(job, turn=turn_of(job.queued_at, job.priority, AGING_S, job.film_s or 0.0))
+    )
 
 
 JOB, NEXT_JOB = a_job(1), a_job(2)
@@ -89,7 +96,11 @@ class House:
     pool: FakeWorkers = field(default_factory=FakeWorkers)
     devices: tuple[Device, ...] = (CPU,)
     clocks: Clocks = field(default_factory=Clocks)
-    settings: RenderSettings = field(default_factory=lambda: RenderSettings(segment_s=1.0, silence_limit_s=60.0))
+    settings: RenderSettings = field(
+        default_factory=lambda: RenderSettings(
+            segment_s=1.0, silence_start_s=60.0, silence_analyse_s=60.0, silence_render_s=60.0, silence_finish_s=60.0
+        )
+    )
     choose: Callable[[EngineName], EngineChoice] = choose_engine
 
     def __post_init__(self) -> None:
@@ -103,7 +114,7 @@ class House:
 
     def open(self) -> Scheduler:
         return Scheduler(
-            self.store, self.pool, self.devices, self.settings, Limits(), self.state_dir,
+            self.store, self.pool, StillGauge(self), self.settings, Limits(), self.state_dir,  # type: ignore[arg-type]
             self.choose, lambda: self.clocks.now_s, lambda: self.clocks.wall,
         )  # fmt: skip
 
@@ -138,6 +149,19 @@ class House:
 
     def segments_sent(self) -> list[int]:
         return [task.segment.index for task in self.sent if task.segment]
+
+
+@dataclass
+class StillGauge:
+    """Shows the devices of the house as they are set."""
+
+    house: House
+
+    def look(self) -> tuple[Device, ...]:
+        return self.house.devices
+
+    def close(self) -> None:
+        pass
 
 
 def kinds(house: House) -> list[TaskKind]:

@@ -1,5 +1,6 @@
 """Orders: what the job asks for, what the settings say, and when an old order still holds."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from heygemd.errors import InputError, SetupError
 from heygemd.jobs.job import EngineName, InputFile, Job, RenderOptions
-from heygemd.planning.plan import EngineChoice, Order
+from heygemd.planning.plan import EngineChoice, Order, from_json, to_json
 from heygemd.scheduler.order import make_order
 from heygemd.settings import RenderSettings
 from tests.scheduler.conftest import a_job, choose_engine
@@ -16,11 +17,11 @@ WEIGHTS = EngineChoice(name=EngineName.WAV2LIP, weights=Path("/m/w.pth"), weight
 
 
 def order_of(
-    job: Job, saved: Order | None = None, settings: RenderSettings | None = None, choose=choose_engine
+    job: Job, saved: Order | None = None, settings: RenderSettings | None = None, choose=choose_engine, workers=1
 ) -> Order:
     return make_order(
         job, saved, work_dir=Path("/s/work/1"), cache_dir=Path("/s/cache"), settings=settings or RenderSettings(),
-        choose=choose,
+        choose=choose, workers=workers,
     )  # fmt: skip
 
 
@@ -42,7 +43,27 @@ def test_the_job_s_own_options_are_taken_as_they_are() -> None:
 
 def test_a_setting_changed_in_the_middle_of_a_film_is_for_the_next_film() -> None:
     saved = order_of(a_job())
-    assert order_of(a_job(), saved, RenderSettings(crf=30, segment_s=5.0)) == saved
+    assert order_of(a_job(), saved, RenderSettings(crf=30, segment_s=5.0, min_segment_s=1.0)) == saved
+
+
+def test_workers_that_come_or_go_in_the_middle_of_a_film_do_not_change_its_cuts() -> None:
+    saved = order_of(a_job(), workers=2)
+    assert saved.workers == 2
+    assert order_of(a_job(), saved, workers=5) == saved
+    assert order_of(a_job(), saved) == saved
+
+
+def test_an_order_says_how_the_film_may_be_cut() -> None:
+    order = order_of(a_job(), settings=RenderSettings(segment_s=30.0, min_segment_s=4.0), workers=3)
+    assert (order.max_segment_s, order.min_segment_s, order.workers) == (30.0, 4.0, 3)
+
+
+def test_an_order_without_what_newer_ones_say_of_cuts_still_holds() -> None:
+    saved = order_of(a_job())
+    document = json.loads(to_json(saved))
+    del document["min_segment_s"], document["workers"]
+    old = from_json(Order, json.dumps(document))
+    assert order_of(a_job(), old, RenderSettings(min_segment_s=2.0), workers=4) == old
 
 
 def test_auto_keeps_the_engine_the_film_was_begun_with() -> None:

@@ -15,11 +15,11 @@ from heygemd.settings import RenderSettings
 from tests.scheduler.conftest import (
     ANALYSE,
     FINISH,
-    GPUS,
     JOB,
     KILLED,
     NEXT_JOB,
     RENDER,
+    TWO,
     House,
     a_job,
     hold,
@@ -93,34 +93,34 @@ def test_a_warm_worker_serves_the_next_job_while_the_first_is_published(house: H
     assert len(house.pool.started) == 1
 
 
-def test_higher_priority_goes_first_but_does_not_break_into_a_begun_film(house: House) -> None:
+def test_higher_priority_goes_first_and_breaks_into_a_begun_film_between_two_segments(house: House) -> None:
     urgent, plain = a_job(3, priority=5), a_job(1)
     house.add(plain, a_job(2))
-    house.tick()
+    hold(house, RENDER, 0)
     house.add(urgent)
+    house.pool.say(1, leave_files(house.sent[-1]))
     films = house.tick(30)
-    assert [film.job_id for film in films] == [plain.id, urgent.id, a_job(2).id]
-    order = [task.job_id for task in house.sent]
-    assert order == sorted(order, key=[plain.id, urgent.id, a_job(2).id].index)
+    assert [film.job_id for film in films] == [urgent.id, plain.id, a_job(2).id]
+    assert house.segments_sent() == [0, *(0, 1, 2), *(1, 2), *(0, 1, 2)]
 
 
-def test_two_devices_share_the_segments_of_one_job(house: House) -> None:
-    house.devices = GPUS
+def test_two_workers_share_the_segments_of_one_job(house: House) -> None:
+    house.devices = TWO
     house.restart()
     house.add(JOB)
     (film,) = house.tick(10)
     assert isinstance(film, FilmReady)
     assert sorted(house.segments_sent()) == [0, 1, 2]
-    assert {task.device for task in house.sent} == {"cuda:0", "cuda:1"}
+    assert {worker for worker, task in house.pool.sent if task.kind is RENDER} == {1, 2}
 
 
-def test_a_second_job_begins_only_on_a_device_the_first_leaves_free(house: House) -> None:
-    house.devices = GPUS
+def test_a_second_job_begins_only_in_a_place_the_first_leaves_free(house: House) -> None:
+    house.devices = TWO
     house.restart()
     house.pool.act = silent
     house.add(JOB, NEXT_JOB, a_job(3))
     house.tick(3)
-    assert [(task.job_id, task.device) for task in house.sent] == [(JOB.id, "cuda:0"), (NEXT_JOB.id, "cuda:1")]
+    assert [(worker, task.job_id) for worker, task in house.pool.sent] == [(1, JOB.id), (2, NEXT_JOB.id)]
     assert house.state(a_job(3)) is JobState.QUEUED
 
 
@@ -215,8 +215,8 @@ def test_a_store_that_fails_in_the_middle_of_a_tick_costs_nothing(
 
 
 def test_no_worker_ever_has_two_tasks_and_no_task_two_workers(house: House) -> None:
-    house.devices = GPUS
-    house.settings = RenderSettings(segment_s=0.5)
+    house.devices = TWO
+    house.settings = RenderSettings(segment_s=0.5, min_segment_s=0.5)
     house.restart()
     busy: dict[int, Task] = {}
     send = house.pool.send

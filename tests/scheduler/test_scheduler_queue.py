@@ -4,22 +4,19 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 from heygemd.jobs.job import Lane
 from heygemd.jobs.states import JobState
-from heygemd.scheduler import scheduler as scheduler_module
-from heygemd.scheduler.devices import Device
 from heygemd.scheduler.fake_workers import leave_files
 from heygemd.scheduler.outcome import FilmReady, JobFailed
 from tests.scheduler.conftest import (
     AGING_S,
-    GPUS,
+    FOUR,
     JOB,
     KILLED,
     MIDNIGHT,
     NEXT_JOB,
     RENDER,
+    TWO,
     House,
     a_job,
     hold,
@@ -28,7 +25,6 @@ from tests.scheduler.conftest import (
 )
 
 SLOW = Lane(folder="slow", most=1)
-FOUR = tuple(Device(index=n, name="GPU", kind="cuda", total_bytes=8 << 30, free_bytes=8 << 30) for n in range(4))
 
 
 def films_in_order(house: House, times: int = 60) -> list[str]:
@@ -52,17 +48,28 @@ def test_waiting_long_enough_beats_priority(house: House) -> None:
     assert films_in_order(house) == [middle.id, old.id, young.id]
 
 
-def test_a_long_film_that_has_begun_is_carried_through_whatever_comes(house: House) -> None:
-    long = a_job(1, film_s=12, priority=-5)
+def test_short_films_pass_a_long_one_that_has_begun_and_it_waits_no_longer_than_it_plays(house: House) -> None:
+    long = a_job(1, film_s=120)
     house.add(long)
     hold(house, RENDER, 1)
     house.pool.say(1, leave_files(house.sent[-1]))
-    for number in range(2, 12):
-        house.add(a_job(number, priority=99))
-        house.tick()
-    done = films_in_order(house)
-    assert done[0] == long.id
-    assert len(done) == 11
+    minutes = [timedelta(seconds=seconds) for seconds in (30, 60, 90, 118, 150)]
+    short = [a_job(n, film_s=1, queued_at=long.queued_at + later) for n, later in enumerate(minutes, 2)]
+    house.add(*reversed(short))
+    assert films_in_order(house, 300) == [*(job.id for job in short[:4]), long.id, short[4].id]
+    assert house.segments_sent().count(50) == 1, "nothing was rendered twice"
+
+
+def test_folders_are_served_in_turn_however_much_one_of_them_holds(house: House) -> None:
+    many = [a_job(number, folder="many") for number in range(1, 9)]
+    few = [a_job(number, folder="few") for number in range(20, 23)]
+    other = a_job(30, root="another root")
+    house.pool.act = lambda task: (house.clocks.pass_time(1.0), leave_files(task))[1:]  # type: ignore[func-returns-value]
+    house.add(*many, *few, other)
+    order = films_in_order(house, 120)
+    assert order.index(other.id) <= 2
+    assert order.index(few[-1].id) <= 7
+    assert sorted(order) == sorted(job.id for job in (*many, *few, other))
 
 
 # Lanes --------------------------------------------------------------------------------------------------------------
@@ -83,9 +90,8 @@ def test_no_more_jobs_of_a_lane_run_than_may(house: House) -> None:
     assert house.state(jobs[3]) is JobState.QUEUED
 
 
-def test_a_full_lane_lets_those_behind_it_pass(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "QUEUE_GLANCE", 5)
-    house.devices = GPUS
+def test_a_full_lane_lets_those_behind_it_pass(house: House) -> None:
+    house.devices = TWO
     house.restart()
     house.pool.act = silent
     house.add(*(a_job(number, lane=SLOW) for number in range(1, 40)))

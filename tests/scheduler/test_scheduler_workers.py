@@ -80,7 +80,7 @@ def test_strikes_outlive_the_daemon(house: House) -> None:
 def test_a_worker_that_falls_silent_is_killed_and_that_counts(house: House) -> None:
     house.add(JOB)
     hold(house, RENDER, 1)
-    house.clocks.pass_time(house.settings.silence_limit_s)
+    house.clocks.pass_time(house.settings.silence_render_s)
     house.tick()
     assert house.pool.killed == []
     house.clocks.pass_time(0.1)
@@ -89,17 +89,38 @@ def test_a_worker_that_falls_silent_is_killed_and_that_counts(house: House) -> N
     assert set(house.pool.killed) == {1}
     assert house.job(JOB).strikes == 1
     assert house.segments_sent()[-1] == 1
-    house.clocks.pass_time(house.settings.silence_limit_s + 1)
+    house.clocks.pass_time(house.settings.silence_render_s + 1)
     failure = the_failure(house.tick(3))
     assert failure.code == "E501"
     assert "said nothing" in failure.message
+
+
+@pytest.mark.parametrize("stage", ["start", "analyse", "render", "finish"])
+def test_each_stage_has_a_patience_of_its_own(house: House, stage: str) -> None:
+    limits = {f"silence_{name}_s": 1e9 for name in ("start", "analyse", "render", "finish")}
+    house.settings = house.settings.model_copy(update={**limits, f"silence_{stage}_s": 40.0})
+    house.restart()
+    house.add(JOB)
+    if stage == "start":
+        say, house.pool.say = house.pool.say, lambda worker, *things: None  # type: ignore[method-assign]
+        house.tick()
+        house.pool.say = say  # type: ignore[method-assign]
+    else:
+        hold(house, TaskKind(stage))
+    house.clocks.pass_time(39.0)
+    house.tick()
+    assert house.pool.killed == []
+    house.clocks.pass_time(2.0)
+    house.pool.act = silent
+    house.tick()
+    assert 1 in house.pool.killed
 
 
 def test_a_worker_that_speaks_is_left_alone(house: House) -> None:
     house.add(JOB)
     task = hold(house, RENDER, 1)
     for frames in range(1, 10):
-        house.clocks.pass_time(house.settings.silence_limit_s * 0.9)
+        house.clocks.pass_time(house.settings.silence_render_s * 0.9)
         house.pool.say(1, progress(task, frames, 10))
         house.tick()
     assert house.pool.killed == []

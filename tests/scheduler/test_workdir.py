@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heygemd.errors import ResourceError
+from heygemd.jobs.job import LengthPolicy
 from heygemd.planning.plan import Analysis, Order, Plan, Task, TaskKind, from_json, to_json
 from heygemd.scheduler.fake_workers import leave_files
 from heygemd.scheduler.order import make_order
-from heygemd.scheduler.workdir import Progress, WorkDir, make_plan
+from heygemd.scheduler.workdir import Progress, Took, WorkDir, make_plan
 from heygemd.settings import RenderSettings
 from tests.scheduler.conftest import a_job, choose_engine
 
@@ -103,7 +104,15 @@ def test_a_damaged_plan_is_made_again_and_its_segments_still_count(
     assert workdir.look(order) == before
 
 
-@pytest.mark.parametrize("rubbish", [b"", b"[]", b'{"tick_count": 0, "face_frames": 0, "source_frames": 0}'])
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"",
+        b"[]",
+        b'{"tick_count": 0, "face_frames": 0, "source_frames": 0}',
+        b'{"tick_count": 20, "face_frames": 0, "source_frames": 0, "pauses_s": [[0.5, NaN]]}',
+    ],
+)
 def test_a_damaged_analysis_is_made_again(workdir: WorkDir, order: Order, rubbish: bytes) -> None:
     order.analysis_file.write_bytes(rubbish)
     assert workdir.look(order).next_kind is TaskKind.ANALYSE
@@ -162,9 +171,42 @@ def test_seconds_are_summed_over_all_tasks(workdir: WorkDir, order: Order) -> No
     assert plan is not None
     workdir.note_took(TaskKind.ANALYSE, {"track": 1.0}, "cuda:0")
     workdir.note_took(TaskKind.FINISH, {"stitch": 0.5, "render": 1.0}, "cuda:1")
-    seconds, device = workdir.took(plan)
-    assert seconds == {"track": 1.0, "stitch": 0.5, "render": 1.0 + 3 * 2.0, "encode": 3 * 1.0}
-    assert device == "cuda:1"
+    took = workdir.took(plan)
+    assert took.seconds == {"track": 1.0, "stitch": 0.5, "render": 1.0 + 3 * 2.0, "encode": 3 * 1.0}
+    assert (took.device, took.devices) == ("cuda:1", ("cuda:0", "cuda:1"))
+
+
+def test_what_came_from_the_cache_is_known_until_the_clip_is_analysed_again(workdir: WorkDir, order: Order) -> None:
+    plan = work_on(workdir, order, 5).plan
+    assert plan is not None
+    assert workdir.took(plan).cached == ()
+    workdir.note_took(TaskKind.ANALYSE, {"track": 0.0}, "cpu", ["track", "speech"])
+    workdir.note_took(TaskKind.FINISH, {"stitch": 0.5}, "cpu")
+    assert (workdir.took(plan).cached, workdir.took(plan).devices) == (("track", "speech"), ("cpu",))
+    workdir.note_took(TaskKind.ANALYSE, {"track": 2.0}, "cpu", ("speech",))
+    assert workdir.took(plan).cached == ("speech",)
+
+
+def test_notes_of_an_older_version_are_read(workdir: WorkDir, order: Order) -> None:
+    plan = work_on(workdir, order, 2).plan
+    assert plan is not None
+    old = '{"by_kind": {"analyse": {"track": 1.5}, "finish": {"stitch": 0.5}}, "device": "cuda:1"}'
+    (workdir.path / "took.json").write_text(old)
+    took = workdir.took(plan)
+    assert took == Took(
+        seconds={"track": 1.5, "stitch": 0.5, "render": 2.0, "encode": 1.0}, device="cuda:1", devices=("cuda:1",),
+        cached=(),
+    )  # fmt: skip
+    workdir.note_took(TaskKind.FINISH, {"stitch": 0.25}, "cpu")
+    assert workdir.took(plan).devices == ("cpu",), "where the analysis ran is no longer known"
+
+
+@pytest.mark.parametrize("rubbish", ["", "{", '{"by_kind": 7}'])
+def test_damaged_notes_are_none(workdir: WorkDir, order: Order, rubbish: str) -> None:
+    plan = work_on(workdir, order, 1).plan
+    assert plan is not None
+    (workdir.path / "took.json").write_text(rubbish)
+    assert workdir.took(plan) == Took(seconds={}, device="", devices=(), cached=())
 
 
 def test_a_disk_that_refuses_is_a_fault_of_the_machine(tmp_path: Path, order: Order) -> None:
@@ -213,3 +255,36 @@ def test_a_segment_length_is_the_decimal_that_was_written(workdir: WorkDir, orde
     order = replace(order, max_segment_s=0.3)  # as a binary fraction it is a little less
     plan = make_plan(order, Analysis(tick_count=20, face_frames=1, source_frames=1))
     assert {segment.frame_count for segment in plan.segments} == {3}
+
+
+def film_of(order: Order, film_s: int, **changes: object) -> Order:
+    sound = replace(order.audio_info, sample_count=order.audio_info.rate_hz * film_s)
+    return replace(order, audio_info=sound, **changes)  # type: ignore[arg-type]
+
+
+def starts(order: Order, **found: object) -> list[int]:
+    facts = {"tick_count": 2000, "face_frames": 1, "source_frames": 1, **found}
+    return [segment.start for segment in make_plan(order, Analysis(**facts)).segments]  # type: ignore[arg-type]
+
+
+def test_a_film_is_spread_over_the_workers_of_its_order(order: Order) -> None:
+    order = film_of(order, 120, max_segment_s=60.0)
+    assert starts(order) == [0, 600]
+    assert starts(replace(order, workers=2)) == [0, 200, 400, 600, 800, 1000]
+    assert starts(replace(order, workers=2, min_segment_s=30.0)) == [0, 300, 600, 900]
+    assert starts(replace(order, workers=2, min_segment_s=100.0)) == [0, 600], "no longer than the longest"
+
+
+def test_a_film_is_cut_at_scenes_and_in_pauses(order: Order) -> None:
+    order = film_of(order, 100, max_segment_s=60.0)
+    pauses = ((52.0, 54.0), (90.0, 91.0))
+    assert starts(order, pauses_s=pauses) == [0, 530]
+    assert starts(order, pauses_s=pauses, scene_ticks=(300, 481)) == [0, 481]
+    assert starts(order, tick_count=401, scene_ticks=(300,)) == [0, 501], "on its way back, one frame later"
+    assert starts(replace(order, options=replace(order.options, length=LengthPolicy.LOOP)), tick_count=470) == [0, 470]
+
+
+def test_an_analysis_of_an_older_version_is_cut_evenly(order: Order) -> None:
+    old = from_json(Analysis, b'{"tick_count": 2000, "face_frames": 1, "source_frames": 1}')
+    plan = make_plan(film_of(order, 100, max_segment_s=60.0), old)
+    assert [segment.frame_count for segment in plan.segments] == [500, 500]

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -23,8 +24,8 @@ PATIENCE_S = 10.0
 PREAMBLE = """
 import argparse, json, os, signal, subprocess, sys, time
 parser = argparse.ArgumentParser()
-for name in ("--engine", "--weights", "--device", "--log-level"): parser.add_argument(name)
-for name in ("--tasks-fd", "--events-fd"): parser.add_argument(name, type=int)
+for name in ("--engine", "--weights", "--device", "--torch-device", "--log-level"): parser.add_argument(name)
+for name in ("--tasks-fd", "--events-fd", "--threads"): parser.add_argument(name, type=int)
 args = parser.parse_args()
 def say(kind, **facts): os.write(args.events_fd, (json.dumps({"kind": kind, **facts}) + "\\n").encode())
 def tasks(): yield from os.fdopen(args.tasks_fd)
@@ -44,10 +45,9 @@ def open_descriptors() -> set[str]:
 class Crowd:
     """A pool of stand-ins, and everything they said."""
 
-    def __init__(self, script: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.pool = LocalWorkers(
-            command=(sys.executable, "-S", "-c", PREAMBLE + script), clock=clock, log_level="debug"
-        )
+    def __init__(self, script: str, clock: Callable[[], float] = time.monotonic, **choice: Any) -> None:
+        command = (sys.executable, "-S", "-c", PREAMBLE + script)
+        self.pool = LocalWorkers(command=command, clock=clock, log_level="debug", **choice)
         self.heard: list[tuple[int, Event | Ended]] = []
 
     def until(self, is_enough: Callable[[list[Event | Ended]], object]) -> list[Event | Ended]:
@@ -65,12 +65,17 @@ class Crowd:
         return last
 
 
+@pytest.fixture(autouse=True)
+def no_choice_of_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
 @pytest.fixture
 def crowd() -> Iterator[Callable[..., Crowd]]:
     crowds: list[Crowd] = []
 
-    def open_crowd(script: str, clock: Callable[[], float] = time.monotonic) -> Crowd:
-        crowds.append(Crowd(script, clock))
+    def open_crowd(script: str, clock: Callable[[], float] = time.monotonic, **choice: Any) -> Crowd:
+        crowds.append(Crowd(script, clock, **choice))
         return crowds[-1]
 
     descriptors = open_descriptors()
@@ -101,6 +106,62 @@ def test_a_worker_is_started_as_the_protocol_says_and_answers_its_task(crowd: Ca
     assert said[0] == Event(kind=EventKind.READY, device="cuda:1", message="wav2lip /m/the weights.pth debug")
     assert said[1] == done(TASK)
     assert {speaker for speaker, _ in some.heard} == {worker}
+
+
+SIGHT = """
+visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+say("ready", device=args.device, message=f"{args.torch_device} {visible!r} {args.threads}")
+for line in tasks(): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "sight"),
+    [
+        ("cuda:1", None, "cuda:0 'GPU-bbbb' None"),
+        ("cuda:1", "3,1", "cuda:0 'GPU-bbbb' None"),
+        ("cuda:2", None, "cuda:2 None None"),
+        ("cuda:2", "3,1,0", "cuda:2 '3,1,0' None"),
+        ("cpu", None, "cpu '' None"),
+        ("cpu", "3,1", "cpu '' None"),
+    ],
+)
+def test_a_worker_sees_its_own_card_and_no_other(
+    crowd: Callable[..., Crowd], monkeypatch: pytest.MonkeyPatch, device: str, visible: str | None, sight: str
+) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    some = crowd(SIGHT, uuids={"cuda:0": "GPU-aaaa", "cuda:1": "GPU-bbbb"})
+    some.pool.start(ENGINE, device)
+    assert some.until(len) == [Event(kind=EventKind.READY, device=device, message=sight)]
+
+
+def test_a_worker_is_told_how_many_cores_it_may_count_on(crowd: Callable[..., Crowd]) -> None:
+    some = crowd(SIGHT, threads=3)
+    some.pool.start(ENGINE, "cpu")
+    (ready,) = some.until(len)
+    assert isinstance(ready, Event)
+    assert ready.message.endswith(" 3")
+
+
+def test_the_process_of_a_worker_is_known_until_its_end_was_told(crowd: Callable[..., Crowd]) -> None:
+    some = crowd(OBEY)
+    worker = some.pool.start(ENGINE, "cuda:7")
+    some.until(len)
+    assert some.pool.pids() == {worker: process_of("cuda:7").pid}
+    some.pool.stop(worker)
+    some.until_ended()
+    assert some.pool.pids() == {}
+
+
+def test_a_fake_is_in_no_process_unless_the_test_says_so() -> None:
+    pool = FakeWorkers()
+    worker = pool.start(ENGINE, "cpu")
+    assert pool.pids() == {}
+    pool.known_pids[worker] = 4711
+    assert pool.pids() == {worker: 4711}
+    pool.kill(worker)
+    assert pool.pids() == {}
 
 
 def test_the_end_of_the_leash_ends_a_worker(crowd: Callable[..., Crowd]) -> None:

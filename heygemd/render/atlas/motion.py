@@ -4,8 +4,10 @@ The pose is smoothed, because jitter of the jaw and the nose would shake the who
 raw motion, because pixels are taken from exactly where they are. Nothing is smoothed across a cut or a gap.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from heygemd.render.atlas.mesh import LEFT_CORNER, LOWER_LIP_MIDDLE, RIGHT_CORNE
 from heygemd.render.faces.facemodel import load_face_model
 from heygemd.render.faces.topology import LIP_ROWS, MESH_VERTEX_COUNT, STABLE_ROWS, eye_distance
 from heygemd.render.faces.track import FaceTrack
+from heygemd.render.pulse import Pulse, unheard
 
 Vector = NDArray[np.float64]
 
@@ -24,6 +27,8 @@ TREMBLE = 0.01
 """A common shift of the stable points beyond this many eye distances is movement of the head, not jitter."""
 BLOCK_FRAMES = 256
 """Frames whose whole mesh is in memory at once."""
+KEPT_BLOCKS = 4
+"""Blocks of smoothed points that are kept: a film that goes to and fro crosses the border of two again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +56,8 @@ class Pose:
 class HeadMotion:
     """One head over n source frames; every array is NaN where no face was found."""
 
-    points: NDArray[np.float32]
-    """float32[n, 74, 2]: the tracked points with a smoothed pose."""
+    points: "Points"
+    """The tracked points with a smoothed pose."""
     opening: Vector
     """float64[n]: gap between the lips in the face frame."""
     width: Vector
@@ -62,31 +67,81 @@ class HeadMotion:
     yaw_deg: Vector
 
 
-def head_motion(track: FaceTrack) -> HeadMotion:
+class Points(Protocol):
+    """The 74 points of n frames."""
+
+    def __call__(self, frames: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Read those of some frames, rising: float32[m, 74, 2], NaN where no face was found."""
+        ...
+
+
+class SteadyPoints:
+    """Jaw, nose, eyes and brows smoothed over every unbroken run, as far as they only tremble.
+
+    Where the head really moves faster than the filter follows, the points stay where they were seen. A frame depends
+    on its nearest neighbours only, so blocks are made when they are asked for, and memory does not grow with the clip.
+    """
+
+    def __init__(self, track: FaceTrack) -> None:
+        self._track = track
+        self._runs = np.array(list(unbroken_runs(track)), np.intp).reshape(-1, 2)
+        self._blocks: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+
+    def __call__(self, frames: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Read the points of some frames, rising: float32[m, 74, 2], NaN where no face was found."""
+        numbers = frames // BLOCK_FRAMES
+        points = np.empty((len(frames), *self._track.points.shape[1:]), np.float32)
+        for number in np.unique(numbers).tolist():
+            here = slice(*np.searchsorted(numbers, (number, number + 1)).tolist())
+            points[here] = self._block(number)[frames[here] - number * BLOCK_FRAMES]
+        return points
+
+    def of(self, frame: int) -> NDArray[np.float32]:
+        """Read the points of one frame: float32[74, 2]."""
+        return np.asarray(self._block(frame // BLOCK_FRAMES)[frame % BLOCK_FRAMES])
+
+    def _block(self, number: int) -> NDArray[np.float32]:
+        if number not in self._blocks:
+            start = number * BLOCK_FRAMES
+            self._blocks[number] = self._steady(start, min(start + BLOCK_FRAMES, len(self._track.pts_s)))
+            if len(self._blocks) > KEPT_BLOCKS:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(number)
+        return self._blocks[number]
+
+    def _steady(self, start: int, stop: int) -> NDArray[np.float32]:
+        # The filter reaches half a window to both sides; at the end of a run it fits one whole window.
+        reach = SMOOTHING_FRAMES - 1
+        first, last = max(start - reach, 0), min(stop + reach, len(self._track.pts_s))
+        seen = self._track.points_of(first, last)
+        steady = seen.copy()
+        begun, ended = np.searchsorted(self._runs[:, 0], last), np.searchsorted(self._runs[:, 1], first, side="right")
+        for run_start, run_stop in self._runs[ended:begun].tolist():
+            part = slice(max(run_start, first) - first, min(run_stop, last) - first)
+            if part.stop - part.start >= SMOOTHING_FRAMES:
+                steady[part] = smoothed(seen[part])
+        return steady[start - first : stop - first]
+
+
+def smoothed(seen: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Smooth the points of one run of at least SMOOTHING_FRAMES frames: float32[n, 74, 2]."""
+    raw = seen.astype(np.float64)
+    change = savgol_filter(raw, SMOOTHING_FRAMES, SMOOTHING_ORDER, axis=0) - raw
+    change[:, LIP_ROWS] = 0
+    drift = np.linalg.norm(change[:, STABLE_ROWS].mean(axis=1), axis=1) / eye_distance(raw)
+    steady: NDArray[np.float32] = (raw + change / (1 + (drift / TREMBLE) ** 4)[:, None, None]).astype(np.float32)
+    return steady
+
+
+def head_motion(track: FaceTrack, pulse: Pulse = unheard) -> HeadMotion:
     """Follow the head and measure the mouth in every frame of the track."""
-    points = steady_points(track)
-    measures = np.full((4, len(points)), np.nan)
+    points = SteadyPoints(track)
+    measures = np.full((4, len(track.pts_s)), np.nan)
     for rows, pose, shapes in face_shapes(points, np.flatnonzero(track.present)):
         measures[:, rows] = (*mouth_of(shapes), pose.scale, pose.yaw_deg)
+        pulse()
     opening, width, eye_px, yaw_deg = measures
     return HeadMotion(points=points, opening=opening, width=width, eye_px=eye_px, yaw_deg=yaw_deg)
-
-
-def steady_points(track: FaceTrack) -> NDArray[np.float32]:
-    """Smooth jaw, nose, eyes and brows over every unbroken run, as far as they only tremble: float32[n, 74, 2].
-
-    Where the head really moves faster than the filter follows, the points stay where they were seen.
-    """
-    steady = track.points.astype(np.float32, copy=True)
-    for start, stop in unbroken_runs(track):
-        if stop - start < SMOOTHING_FRAMES:
-            continue
-        raw = track.points[start:stop].astype(np.float64)
-        change = savgol_filter(raw, SMOOTHING_FRAMES, SMOOTHING_ORDER, axis=0) - raw
-        change[:, LIP_ROWS] = 0
-        drift = np.linalg.norm(change[:, STABLE_ROWS].mean(axis=1), axis=1) / eye_distance(raw)
-        steady[start:stop] = raw + change / (1 + (drift / TREMBLE) ** 4)[:, None, None]
-    return steady
 
 
 def unbroken_runs(track: FaceTrack) -> Iterator[tuple[int, int]]:
@@ -98,15 +153,15 @@ def unbroken_runs(track: FaceTrack) -> Iterator[tuple[int, int]]:
             yield start, stop
 
 
-def face_shapes(points: NDArray[np.float32], rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], Pose, Vector]]:
-    """Lift the chosen rows of points[n, 74, 2], in blocks so that memory stays small.
+def face_shapes(points: Points, rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], Pose, Vector]]:
+    """Lift the points of the chosen frames, in blocks so that memory stays small.
 
     Yields rows[b], their poses and their meshes [b, 468, 3] in the face frame.
     """
     model = load_face_model()
     for start in range(0, len(rows), BLOCK_FRAMES):
         block = rows[start : start + BLOCK_FRAMES]
-        vertices = model.lift(points[block])
+        vertices = model.lift(points(block))
         pose = fit_pose(vertices)
         yield block, pose, pose.to_face(vertices)
 

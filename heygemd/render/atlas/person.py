@@ -1,6 +1,7 @@
 """What is learned about the person from the whole clip: how wide the mouth opens, and what moves along with it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from heygemd.render.atlas.mesh import CHIN, COLUMNS, LOWER_OUTER
 from heygemd.render.atlas.motion import HeadMotion, face_shapes, mouth_of
 from heygemd.render.faces.facemodel import load_face_model
+from heygemd.render.pulse import Pulse, unheard
 
 Vector = NDArray[np.float64]
 
@@ -47,8 +49,18 @@ class Person:
     width_mode: Vector
     """float64[468, 3]: movement per unit of width at constant opening."""
 
+    def to_arrays(self) -> dict[str, Vector]:
+        """Name -> array, for saving; no bit is lost."""
+        return {field.name: np.asarray(getattr(self, field.name), np.float64) for field in fields(self)}
 
-def know_person(motion: HeadMotion, usable: NDArray[np.bool_]) -> Person:
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Vector]) -> "Person":
+        """Take what `to_arrays` gave; KeyError where something is missing."""
+        values = {field.name: np.array(arrays[field.name]) for field in fields(cls)}
+        return cls(**{name: value if value.ndim else float(value) for name, value in values.items()})  # type: ignore[arg-type]
+
+
+def know_person(motion: HeadMotion, usable: NDArray[np.bool_], pulse: Pulse = unheard) -> Person:
     """Learn the person from the usable (bool[n], at least one) frames of the clip."""
     rows = np.flatnonzero(usable)
     opening, width = motion.opening[rows], motion.width[rows]
@@ -59,7 +71,7 @@ def know_person(motion: HeadMotion, usable: NDArray[np.bool_]) -> Person:
         swing = float(np.clip(width.std(), *WIDTH_SWING_BOUNDS))
     else:
         widest_opening, limit, swing = DEFAULT_OPENING, OVERSHOOT * DEFAULT_OPENING, DEFAULT_WIDTH_SWING
-    opening_mode, width_mode = _fit_modes(motion, rows)
+    opening_mode, width_mode = _fit_modes(motion, rows, pulse)
     return Person(
         widest_opening=widest_opening,
         opening_limit=limit,
@@ -70,7 +82,7 @@ def know_person(motion: HeadMotion, usable: NDArray[np.bool_]) -> Person:
     )
 
 
-def _fit_modes(motion: HeadMotion, rows: NDArray[np.intp]) -> tuple[Vector, Vector]:
+def _fit_modes(motion: HeadMotion, rows: NDArray[np.intp], pulse: Pulse) -> tuple[Vector, Vector]:
     """Regress the mesh on opening and width (ridge, with the generic modes as prior)."""
     model = load_face_model()
     causes = np.stack([motion.opening[rows], motion.width[rows]], axis=1)
@@ -82,6 +94,7 @@ def _fit_modes(motion: HeadMotion, rows: NDArray[np.intp]) -> tuple[Vector, Vect
         # The arms sum to zero over the clip, so that the meshes need no centring of their own; the generic face
         # only keeps the numbers small.
         product += arms.T @ (shapes - model.mean_face[: shapes.shape[1]]).reshape(len(block), -1)
+        pulse()
     weight = PRIOR_WEIGHT + len(rows) * MEASURING_NOISE**2
     prior = np.stack([model.opening_mode, model.width_mode]).astype(np.float64).reshape(2, -1)
     modes = np.asarray(np.linalg.solve(square + weight * np.eye(2), product + weight * prior), np.float64).reshape(

@@ -3,7 +3,8 @@
 speech ─▶ opening and width ─▶ faded to the own mouth beside unusable frames ─▶ one target per output frame
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ EXPRESSION_SWINGS = 2.0
 """An expression moves the rest width by at most so many standard deviations."""
 RELEASE_S = 0.1
 """How long the mouth takes to close where the film goes on after the sound."""
+BLOCK_FRAMES = 4096
+"""Film frames laid out at once (about 2 MB)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,15 @@ class Targets:
     """float64[frame_count]: eye distances in the face frame."""
     effect: Vector
     """float64[frame_count]: 0 where the frame passes through untouched, 1 where the target counts fully."""
+
+    def to_arrays(self) -> dict[str, Vector]:
+        """Name -> array, for saving."""
+        return {f"target_{field.name}": getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Vector]) -> "Targets":
+        """Take what `to_arrays` gave, mapped or not; KeyError where something is missing."""
+        return cls(**{field.name: arrays[f"target_{field.name}"] for field in fields(cls)})
 
 
 def usable_frames(track: FaceTrack, motion: HeadMotion) -> Flags:
@@ -61,29 +73,51 @@ def usable_frames(track: FaceTrack, motion: HeadMotion) -> Flags:
 
 def mouth_targets(clip: Clip, motion: HeadMotion, person: Person, usable: Flags) -> Targets:
     """Lay the speech over the film's frames."""
+    count = clip.timeline.frame_count
+    rest_width = resting_width(clip.track, motion, person)
+    targets = Targets(opening=np.empty(count), width=np.empty(count), effect=np.empty(count))
+    for start in range(0, count, BLOCK_FRAMES):
+        part = slice(start, min(start + BLOCK_FRAMES, count))
+        effect = _effect(clip, usable, part)
+        own = _own_mouth(clip, motion, part)
+        wanted = _spoken_mouth(clip, person, np.nan_to_num(rest_width[clip.source_frames[part]]), own, part)
+        targets.effect[part] = effect
+        targets.opening[part], targets.width[part] = (
+            mine + effect * (spoken - mine) for mine, spoken in zip(own, wanted, strict=True)
+        )
+    return targets
+
+
+def _own_mouth(clip: Clip, motion: HeadMotion, part: slice) -> tuple[Vector, Vector]:
+    """Opening and width that the person has in these film frames."""
+    frames = clip.source_frames[part]
+    return np.nan_to_num(motion.opening[frames]), np.nan_to_num(motion.width[frames])
+
+
+def _spoken_mouth(
+    clip: Clip, person: Person, rest_width: Vector, own: tuple[Vector, Vector], part: slice
+) -> tuple[Vector, Vector]:
+    """Opening and width that the speech asks for in these film frames."""
     fps = float(clip.timeline.fps)
-    times_s = np.arange(clip.timeline.frame_count) / fps - clip.options.audio_offset_ms / 1000
+    times_s = np.arange(part.start, part.stop) / fps - clip.options.audio_offset_ms / 1000
     tracks = MouthTracks.from_arrays(clip.speech)
     curve = tracks.at(times_s, 1 / fps)
     sounding = _sounding(times_s, len(tracks.gate) / TRACK_RATE_HZ)
-    frames = clip.source_frames
-    own_opening, own_width = (np.nan_to_num(values[frames]) for values in (motion.opening, motion.width))
-    rest_width = np.nan_to_num(resting_width(clip.track, motion, person)[frames])
-
     opening = person.widest_opening * curve.opening * sounding
     width = rest_width + SWING * person.width_swing * curve.width * sounding
     if clip.options.silence is SilenceRule.SOURCE:
         voice = curve.gate * sounding
+        own_opening, own_width = own
         opening += (1 - voice) * np.maximum(own_opening, 0)
         width += (1 - voice) * (own_width - rest_width)
-    opening = np.clip(opening, 0, person.opening_limit)
+    return np.clip(opening, 0, person.opening_limit), width
 
-    effect = fade(usable[frames], _shots(clip))
-    return Targets(
-        opening=own_opening + effect * (opening - own_opening),
-        width=own_width + effect * (width - own_width),
-        effect=effect,
-    )
+
+def _effect(clip: Clip, usable: Flags, part: slice) -> Vector:
+    """Fade in these film frames; it depends on no more than FADE_FRAMES neighbours."""
+    first, last = max(part.start - FADE_FRAMES, 0), min(part.stop + FADE_FRAMES, clip.timeline.frame_count)
+    effect = fade(usable[clip.source_frames[first:last]], _shots(clip, slice(first, last)))
+    return effect[part.start - first : part.stop - first]
 
 
 def resting_width(track: FaceTrack, motion: HeadMotion, person: Person) -> Vector:
@@ -114,9 +148,9 @@ def fade(usable: Flags, shots: NDArray[np.int64]) -> Vector:
     return effect
 
 
-def _shots(clip: Clip) -> NDArray[np.int64]:
-    """Number the stretches of the film whose picture goes on smoothly: int64[frame_count]."""
-    frames = clip.source_frames.astype(np.int64)
+def _shots(clip: Clip, part: slice) -> NDArray[np.int64]:
+    """Number the stretches of these film frames whose picture goes on smoothly: int64[frames]."""
+    frames = clip.source_frames[part].astype(np.int64)
     # Ping-pong and a clock that skips or repeats a source frame go on smoothly; the jump of a loop does not.
     jump = (np.diff(clip.track.scene[frames]) != 0) | (np.abs(np.diff(frames)) > FADE_FRAMES)
     return np.concatenate([[0], np.cumsum(jump)])

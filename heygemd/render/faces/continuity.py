@@ -4,40 +4,40 @@ The tracker follows a face until it is lost, and may then find another one. Noth
 that is suddenly elsewhere, farther than anyone could have moved in the time, belongs to somebody else.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heygemd.render.arrays import blocks, let_go
 from heygemd.render.faces.track import FaceTrack
 
 REACH_FACES = 1.0
 """How far, in face sides, a face may be from where it was one frame before."""
 SPEED_FACES_PER_S = 5.0
 """How fast a walking person crosses the picture while no face is seen: about 1 m/s."""
+STEP_BYTES = 256
+"""What the comparison of two sightings takes for a moment."""
 LARGEST_GROWTH = 1.6
 """Factor by which a face may grow or shrink from one frame to the next, and again in each second unseen."""
 
 
-def one_face_per_scene(track: FaceTrack) -> FaceTrack:
-    """Keep, in each scene, the person seen longest and largest; where another is seen, the face becomes absent."""
+def strangers_in(track: FaceTrack) -> NDArray[np.intp]:
+    """Find the frames, rising, that show another face than that of the person seen longest and largest in the scene."""
     frames = np.flatnonzero(track.present)
     if len(frames) == 0:
-        return track
+        return frames
     sightings = _sightings(track, frames)
     persons = _persons(sightings)
     prominence = np.bincount(persons, weights=sightings.side_px)
     kept = np.zeros(len(frames), np.bool_)
-    for scene in np.unique(sightings.scene):
-        in_scene = sightings.scene == scene
-        candidates = np.unique(persons[in_scene])
-        kept |= persons == candidates[prominence[candidates].argmax()]
-    if kept.all():
-        return track
-    points, confidence, lips_visible = track.points.copy(), track.confidence.copy(), track.lips_visible.copy()
-    strangers = frames[~kept]
-    points[strangers], confidence[strangers], lips_visible[strangers] = np.nan, 0, 0
-    return replace(track, points=points, confidence=confidence, lips_visible=lips_visible)
+    # Scenes only count up, so the sightings of one lie side by side.
+    edges = np.flatnonzero(np.diff(sightings.scene)) + 1
+    for start, stop in pairwise([0, *edges.tolist(), len(frames)]):
+        candidates = np.unique(persons[start:stop])
+        kept[start:stop] = persons[start:stop] == candidates[prominence[candidates].argmax()]
+    return frames[~kept]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +63,30 @@ class _Sightings:
 
 
 def _sightings(track: FaceTrack, frames: NDArray[np.intp]) -> _Sightings:
-    low, high = track.points[frames].min(axis=1), track.points[frames].max(axis=1)
+    centre, side_px = np.empty((len(frames), 2)), np.empty(len(frames))
+    for part in blocks(len(frames), track.points[:1].nbytes):
+        points = track.points[frames[part]]
+        low, high = points.min(axis=1), points.max(axis=1)
+        centre[part] = (low + high) / 2
+        side_px[part] = np.maximum((high - low).max(axis=1), 1)
+        let_go(track.points)
     return _Sightings(
-        frame=frames,
-        pts_s=track.pts_s[frames],
-        scene=track.scene[frames],
-        centre=((low + high) / 2).astype(np.float64),
-        side_px=np.maximum((high - low).max(axis=1), 1).astype(np.float64),
+        frame=frames, pts_s=track.pts_s[frames], scene=track.scene[frames], centre=centre, side_px=side_px
     )
+
+
+def _breaks(sightings: _Sightings) -> list[int]:
+    """Find the sightings that cannot show the person of the one before."""
+    found: list[int] = []
+    for part in blocks(len(sightings.frame) - 1, STEP_BYTES):
+        earlier = np.arange(part.start, part.stop)
+        found += (earlier[~sightings.may_be_one_person(earlier, earlier + 1)] + 1).tolist()
+    return found
 
 
 def _persons(sightings: _Sightings) -> NDArray[np.intp]:
     """Give each sighting the number of a person, intp[n]: a new run continues the latest who could be there."""
-    count = len(sightings.frame)
-    breaks = 1 + np.flatnonzero(~sightings.may_be_one_person(np.arange(count - 1), np.arange(1, count)))
+    count, breaks = len(sightings.frame), _breaks(sightings)
     persons = np.empty(count, np.intp)
     last_seen: list[int] = []
     for start, stop in zip([0, *breaks], [*breaks, count], strict=True):

@@ -1,4 +1,7 @@
-"""The face in every frame of a source clip, as one value that is made once, saved, and sliced."""
+"""The face in every frame of a source clip, as one value that is made once, saved, and sliced.
+
+Points are nine tenths of it: 53 MB for an hour. They stay in the file and are read where they are looked at.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.cache import load_arrays, save_arrays
+from heygemd.render.arrays import let_go, map_arrays
+from heygemd.render.cache import save_arrays
+from heygemd.render.faces.topology import POINT_COUNT
 
 TRACKER_VERSION = "landmark74-1"
 """Part of the cache key: changes whenever the same pixels would give another track."""
@@ -23,7 +28,10 @@ class FaceTrack:
     pts_s: NDArray[np.float64]
     """float64[n]: presentation time in seconds, first frame at 0."""
     points: NDArray[np.float32]
-    """float32[n, 74, 2]: x, y in pixels of the upright picture, pixel centres at integers; NaN where absent."""
+    """float32[n, 74, 2]: x, y in pixels of the upright picture, pixel centres at integers; NaN where absent.
+
+    Of a loaded track a read-only map: take parts of it by `points_of`.
+    """
     confidence: NDArray[np.float32]
     """float32[n]: 0 where no face was found, else the net's belief in 0..1 that a face is framed."""
     lips_visible: NDArray[np.float32]
@@ -36,24 +44,39 @@ class FaceTrack:
         """bool[n]: a face was found."""
         return self.confidence > 0
 
+    def points_of(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Copy the points of frames [start, stop): float32[stop - start, 74, 2]; no memory is held beyond that."""
+        points = np.array(self.points[start:stop])
+        let_go(self.points)
+        return points
+
     @classmethod
     def without_face(cls, pts_s: NDArray[np.float64]) -> "FaceTrack":
-        """Time stamps only: a clip that was never searched for a face."""
+        """Time stamps only: a clip that was never searched for a face, or shows none."""
         n = len(pts_s)
         return cls(
             pts_s=pts_s,
-            points=np.full((n, 74, 2), np.nan, np.float32),
+            points=_nowhere(n),
             confidence=np.zeros(n, np.float32),
             lips_visible=np.zeros(n, np.float32),
             scene=np.zeros(n, np.int32),
         )
 
     def save(self, path: Path) -> None:
-        """Write as `.npz`, whole or not at all."""
-        save_arrays(path, {name: getattr(self, name) for name in self.__dataclass_fields__})
+        """Write as `.npz`, whole or not at all; of a clip without a face no points are written."""
+        names = [name for name in self.__dataclass_fields__ if name != "points" or self.present.any()]
+        save_arrays(path, {name: getattr(self, name) for name in names})
 
     @classmethod
     def load(cls, path: Path) -> "FaceTrack":
         """Read what `save` wrote; raises OSError, ValueError or KeyError on anything else."""
-        data = load_arrays(path)
-        return cls(**{name: data[name] for name in cls.__dataclass_fields__})
+        data = map_arrays(path)
+        columns = {name: np.array(data[name]) for name in cls.__dataclass_fields__ if name != "points"}
+        if "points" in data or columns["confidence"].any():
+            return cls(points=data["points"], **columns)
+        return cls(points=_nowhere(len(columns["pts_s"])), **columns)
+
+
+def _nowhere(frame_count: int) -> NDArray[np.float32]:
+    """Points of frames without a face; one NaN stands for all of them."""
+    return np.broadcast_to(np.float32(np.nan), (frame_count, POINT_COUNT, 2))

@@ -6,12 +6,14 @@ every frame:  square around the last points ─▶ landmark net ─▶ still a f
 
 from array import array
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from heygemd.render.faces.continuity import one_face_per_scene
+from heygemd.render.arrays import Spool, blocks, let_go
+from heygemd.render.faces.continuity import strangers_in
 from heygemd.render.faces.cuts import CutDetector
 from heygemd.render.faces.picture import Picture
 from heygemd.render.faces.reader import SMALLEST_FACE_PX, FaceReader, Reading, face_square
@@ -21,6 +23,7 @@ from heygemd.render.faces.track import FaceTrack
 
 log = structlog.get_logger(__name__)
 
+NO_POINTS = np.full((POINT_COUNT, 2), np.nan, np.float32)
 LOST_BELOW = 0.5
 """Belief in a face under which it counts as lost."""
 SEARCH_PAUSES_FRAMES = (3, 6, 12)
@@ -95,11 +98,11 @@ class FaceTracker:
 
 
 class _Record:
-    """The growing track: plain numbers, 610 bytes a frame."""
+    """The growing track: of each frame 20 bytes of plain numbers here, and its points in a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, points: Spool) -> None:
         self._pts_s = array("d")
-        self._points = array("f")
+        self._points = points
         self._confidence = array("f")
         self._lips_visible = array("f")
         self._scene = array("i")
@@ -108,18 +111,25 @@ class _Record:
         return len(self._pts_s)
 
     def add(self, pts_s: float, scene: int, reading: Reading | None) -> None:
-        points = np.full((POINT_COUNT, 2), np.nan) if reading is None else reading.points
         self._pts_s.append(pts_s)
-        self._points.frombytes(points.astype(np.float32).tobytes())
+        self._points.add(NO_POINTS if reading is None else reading.points.astype(np.float32))
         self._confidence.append(0.0 if reading is None else reading.face)
         self._lips_visible.append(0.0 if reading is None else reading.lips_visible)
         self._scene.append(scene)
+
+    def take_out(self, frames: NDArray[np.intp]) -> None:
+        """Let the face be absent in these frames."""
+        track = self.track()
+        track.confidence[frames] = track.lips_visible[frames] = 0
+        for part in blocks(len(frames), track.points[:1].nbytes):
+            track.points[frames[part]] = np.nan
+            let_go(track.points)
 
     def track(self) -> FaceTrack:
         """Show the numbers as arrays, without a copy."""
         return FaceTrack(
             pts_s=np.frombuffer(self._pts_s, np.float64),
-            points=np.frombuffer(self._points, np.float32).reshape(-1, POINT_COUNT, 2),
+            points=self._points.array(),
             confidence=np.frombuffer(self._confidence, np.float32),
             lips_visible=np.frombuffer(self._lips_visible, np.float32),
             scene=np.frombuffer(self._scene, np.int32),
@@ -131,25 +141,30 @@ def _ignore(frames_done: int) -> None:
 
 
 def track_clip(
-    frames: Iterable[tuple[float, NDArray[np.uint8]]], progress: Callable[[int], None] = _ignore
+    frames: Iterable[tuple[float, NDArray[np.uint8]]],
+    progress: Callable[[int], None] = _ignore,
+    *,
+    scratch: Path | None = None,
 ) -> FaceTrack:
     """Follow the most prominent face through all frames of a clip.
 
     `frames` yields pts in seconds and uint8[h * 3 // 2, w] (I420 planes, even sizes); nothing of a frame is kept.
-    `progress` hears the number of frames done after each one. A clip without a face gives a track without one.
+    `progress` hears the number of frames done after each one. A clip without a face gives a track without one. The
+    points lie in an unnamed file in `scratch` (600 bytes a frame), or where the system has room for such.
     """
-    tracker, cuts, record = FaceTracker(), CutDetector(), _Record()
-    scene = 0
-    for pts_s, planes in frames:
-        picture = Picture.of_planes(planes)
-        if cuts.is_cut(picture.luma):
-            scene += 1
-            tracker.forget()
-        reading = tracker.follow(picture)
-        record.add(pts_s, scene, reading)
-        progress(len(record))
-    seen = record.track()
-    track = one_face_per_scene(seen)
-    faces, others = int(track.present.sum()), int(seen.present.sum() - track.present.sum())
+    tracker, cuts, scene = FaceTracker(), CutDetector(), 0
+    with Spool(scratch, (POINT_COUNT, 2), np.float32) as points:
+        record = _Record(points)
+        for pts_s, planes in frames:
+            picture = Picture.of_planes(planes)
+            if cuts.is_cut(picture.luma):
+                scene += 1
+                tracker.forget()
+            record.add(pts_s, scene, tracker.follow(picture))
+            progress(len(record))
+        strangers = strangers_in(record.track())
+        record.take_out(strangers)
+        track = record.track()
+    faces, others = int(track.present.sum()), len(strangers)
     log.info("faces.clip_tracked", frames=len(record), with_face=faces, other_faces=others, scenes=scene + 1)
     return track

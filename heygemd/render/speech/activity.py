@@ -13,6 +13,8 @@ HANG_S = 0.10
 """The gate closes so much after the last speech."""
 RAMP_S = 0.08
 """It begins to open so much before the first speech."""
+QUIET_FROM_S = 0.25
+"""Shorter gaps between words are no place to cut a film."""
 
 
 def voice_gate(speech: NDArray[np.floating], *, rate_hz: int) -> NDArray[np.float32]:
@@ -33,6 +35,22 @@ def voice_gate(speech: NDArray[np.floating], *, rate_hz: int) -> NDArray[np.floa
     slope = np.hanning(2 * ramp + 1)
     smooth = np.convolve(np.pad(gate, ramp, mode="edge"), slope / slope.sum(), "valid")
     return smooth.astype(np.float32)
+
+
+def pauses_in(speech: NDArray[np.floating], *, rate_hz: int) -> list[tuple[float, float]]:
+    """Find where nobody speaks for a while, by the probability of speech, float[n]: start and stop in seconds, rising.
+
+    The silence before the first word and after the last counts, too; a click does not end a pause.
+    """
+    is_speech = speech > SPEECH_FROM
+    for start, stop in _runs(is_speech):
+        if (stop - start) / rate_hz < SHORTEST_SPEECH_S:
+            is_speech[start:stop] = False
+    return [
+        (start / rate_hz, stop / rate_hz)
+        for start, stop in _runs(~is_speech)
+        if (stop - start) / rate_hz >= QUIET_FROM_S
+    ]
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

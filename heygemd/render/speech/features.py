@@ -1,9 +1,15 @@
-"""Sound -> level-free log-mel features, in blocks: an hour of memory-mapped sound is never copied whole."""
+"""Sound -> level-free log-mel features, in blocks: an hour of memory-mapped sound is never copied whole.
+
+The features of a mapped sound (115 MB for an hour) are mapped, too: they lie in an unnamed file beside it.
+"""
 
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+
+from heygemd.render.arrays import folder_of, let_go, spooled
+from heygemd.render.pulse import Pulse, unheard
 
 SAMPLE_RATE_HZ = 16_000
 FEATURE_RATE_HZ = 100
@@ -36,7 +42,7 @@ _LARGEST_SAMPLE = 1e4
 """Floating-point files may hold anything; far beyond full scale their squares would overflow."""
 
 
-def speech_features(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+def speech_features(sound: NDArray[np.float32], pulse: Pulse = unheard) -> NDArray[np.float32]:
     """Turn mono sound at 16 kHz, float32[n], into float32[n // 160 + 1, 80] at 100 Hz, in -4..3.
 
     Feature k is centred on sample 160 k. The same speech gives the same features at any recording level;
@@ -46,24 +52,24 @@ def speech_features(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     if len(sound) < SHORTEST_SOUND_SAMPLES:
         return np.full((frame_count, MEL_COUNT), SILENT_FEATURE, np.float32)
     gain = _gain(sound)
-    features = np.empty((frame_count, MEL_COUNT), np.float32)
-    for start in range(0, frame_count, _BLOCK_FRAMES):
-        stop = min(start + _BLOCK_FRAMES, frame_count)
-        features[start:stop] = _log_mel(sound, gain, start, stop)
+    features: NDArray[np.float32] = spooled(folder_of(sound), (frame_count, MEL_COUNT), np.float32)
+    for part in _blocks(frame_count):
+        features[part] = _log_mel(sound, gain, part.start, part.stop)
+        let_go(features, sound)
+        pulse()
     _normalise(features)
     return features
 
 
 def _gain(sound: NDArray[np.float32]) -> float:
     """Factor that brings the loud parts to one level, so that the log's floor sits at the same place for all."""
-    block_samples = WINDOW_SAMPLES * _BLOCK_FRAMES
+    block_samples = WINDOW_SAMPLES * max(1, HOP_SAMPLES * _BLOCK_FRAMES // WINDOW_SAMPLES)
     whole = len(sound) // WINDOW_SAMPLES * WINDOW_SAMPLES
-    loudness = [
-        np.sqrt(
-            (_clean(sound[start : min(start + block_samples, whole)]).reshape(-1, WINDOW_SAMPLES) ** 2).mean(axis=1)
-        )
-        for start in range(0, whole, block_samples)
-    ]
+    loudness = []
+    for start in range(0, whole, block_samples):
+        windows = _clean(sound[start : min(start + block_samples, whole)]).reshape(-1, WINDOW_SAMPLES)
+        loudness.append(np.sqrt((windows**2).mean(axis=1)))
+        let_go(sound)
     every = np.concatenate(loudness)
     loud = float(np.percentile(every, _LOUD_PERCENTILE))
     if loud < _SILENT_LOUDNESS:  # a few words in a long silence
@@ -98,26 +104,33 @@ def _log_mel(sound: NDArray[np.float32], gain: float, start: int, stop: int) -> 
 
 def _normalise(features: NDArray[np.float32]) -> None:
     """Subtract each band's mean over the active frames, in place."""
-    energy = features.mean(axis=1)
+    energy = np.empty(len(features), np.float32)
+    for part in _blocks(len(features)):
+        energy[part] = features[part].mean(axis=1)
+        let_go(features)
     low, high = np.percentile(energy, _ENERGY_PERCENTILES)
     if high - low < _LEAST_ENERGY_SPAN:
         # Silence, hum or steady noise, unless something stands out for less than 5 % of the time.
         high = energy.max()
         if high - low < _OUTSTANDING_ENERGY:
-            features[:] = SILENT_FEATURE
+            for part in _blocks(len(features)):
+                features[part] = SILENT_FEATURE
+                let_go(features)
             return
     active = energy >= low + _ACTIVE_FROM * (high - low)
     total = np.zeros(MEL_COUNT)
     for part in _blocks(len(features)):
         total += features[part][active[part]].sum(axis=0, dtype=np.float64)
+        let_go(features)
     mean = (total / active.sum()).astype(np.float32)
     for part in _blocks(len(features)):
         features[part] = np.clip((features[part] - mean) / np.float32(_FEATURE_UNIT), *_FEATURE_RANGE)
+        let_go(features)
 
 
 def _blocks(length: int) -> Iterator[slice]:
     for start in range(0, length, _BLOCK_FRAMES):
-        yield slice(start, start + _BLOCK_FRAMES)
+        yield slice(start, min(start + _BLOCK_FRAMES, length))
 
 
 def _mel_filters() -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """Speech -> the motion of a mouth: tracks at 50 Hz, read at any times of video frames."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -8,10 +8,13 @@ import structlog
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from heygemd.render.arrays import folder_of, let_go, spooled
+from heygemd.render.pulse import Pulse, unheard
 from heygemd.render.speech.activity import voice_gate
 from heygemd.render.speech.features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, speech_features
 from heygemd.render.speech.network import (
     ANSWER_COUNT,
+    CLASSES,
     CLOSURE,
     LIPTEETH,
     OPENING,
@@ -137,14 +140,20 @@ class MouthNet:
     def __init__(self) -> None:
         self._net, self._range = load_speech_net()
 
-    def listen(self, sound: NDArray[np.float32]) -> MouthTracks:
+    def listen(self, sound: NDArray[np.float32], pulse: Pulse = unheard) -> MouthTracks:
         """Hear a whole sound: float32[n], mono, 16 kHz, possibly a read-only memory map.
 
         Sound that is empty, silent or shorter than 0.1 s gives a mouth that stays closed.
         """
-        features = speech_features(sound)
+        features = speech_features(sound, pulse)
         weights = stretch_weights(self._net, features)
-        tracks = tracks_of(self._answers(features, weights), self._range)
+        count = -(-len(features) // FEATURES_PER_TRACK)
+        answers = spooled(folder_of(sound), (count, ANSWER_COUNT), np.float32)
+        for part, answer in self._answers(features, weights):
+            answers[part] = answer
+            let_go(answers, features)
+            pulse()
+        tracks = tracks_of(answers, self._range)
         log.info(
             "speech.sound_heard",
             sound_s=round(len(sound) / SAMPLE_RATE_HZ, 3),
@@ -153,35 +162,42 @@ class MouthNet:
         )
         return tracks
 
-    def _answers(self, features: NDArray[np.float32], weights: Mapping[float, float]) -> NDArray[np.float32]:
-        """Answers of the net at 50 Hz, weighted over the stretches: float32[ceil(t / 2), 20]."""
+    def _answers(
+        self, features: NDArray[np.float32], weights: Mapping[float, float]
+    ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Answers of the net at 50 Hz, weighted over the stretches, block by block: float32[block, 20]."""
         count = -(-len(features) // FEATURES_PER_TRACK)
-        answers = np.zeros((count, ANSWER_COUNT), np.float32)
         for start in range(0, count, _BLOCK):
             stop = min(start + _BLOCK, count)
             first = max(0, start - _CONTEXT)
             heard = features[first * FEATURES_PER_TRACK : (start + _BLOCK + _CONTEXT) * FEATURES_PER_TRACK]
+            answer = np.zeros((stop - start, ANSWER_COUNT), np.float32)
             for stretch, weight in weights.items():
                 block = self._net.answer(stretched(heard, stretch))
-                answers[start:stop] += np.float32(weight) * block[start - first : stop - first]
-        return answers
+                answer += np.float32(weight) * block[start - first : stop - first]
+            yield slice(start, stop), answer
 
 
 def tracks_of(answers: NDArray[np.float32], answer_range: AnswerRange) -> MouthTracks:
     """Turn float32[n, 20] answers into tracks: gated, in the range of this speech, with lips that meet."""
-    speech = 1 - class_probabilities(answers)[:, SILENCE_CLASS]
+    speech, columns = np.empty(len(answers), np.float32), np.empty((CLASSES.start, len(answers)), np.float32)
+    for start in range(0, len(answers), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        speech[part] = 1 - class_probabilities(answers[part])[:, SILENCE_CLASS]
+        columns[:, part] = answers[part, : CLASSES.start].T
+        let_go(answers)
     gate = voice_gate(speech, rate_hz=TRACK_RATE_HZ)
-    opening_raw, width_raw = answers[:, OPENING], answers[:, WIDTH]
+    opening_raw, width_raw = columns[OPENING], columns[WIDTH]
     shut, wide = _opening_range(opening_raw[gate > _SPEECH_GATE], answer_range)
     opening_soft = gate * np.clip((opening_raw - shut) / (wide - shut), 0, _LARGEST_OPENING)
     spread = (width_raw - answer_range.width_rest) / answer_range.width_half_range
     width = gate * np.clip(spread, -_LARGEST_WIDTH, _LARGEST_WIDTH)
-    closure, lipteeth = (expit(answers[:, column]) * gate for column in (CLOSURE, LIPTEETH))
+    closure, lipteeth = (expit(columns[column]) * gate for column in (CLOSURE, LIPTEETH))
     opening, _ = _with_contact(opening_soft, width, closure, lipteeth)
     tracks = {
         "opening_raw": opening_raw,
         "width_raw": width_raw,
-        "protrusion": np.clip(answers[:, PROTRUSION], 0, 1) * gate,
+        "protrusion": np.clip(columns[PROTRUSION], 0, 1) * gate,
         "closure": closure,
         "lipteeth": lipteeth,
         "speech": speech,
@@ -220,5 +236,9 @@ def _contact(probability: Track) -> Track:
 
 
 def _read(track: Track, ticks: NDArray[np.float64]) -> Track:
-    """Interpolate at fractional ticks; the ends are held."""
-    return np.interp(ticks, np.arange(len(track)), track).astype(np.float32)
+    """Interpolate at fractional ticks; the ends are held. Of the track, only what lies around them is touched."""
+    first = int(np.clip(np.floor(ticks.min(initial=len(track))), 0, len(track) - 1))
+    last = int(np.clip(np.ceil(ticks.max(initial=0)) + 2, first + 1, len(track)))
+    values = np.interp(ticks, np.arange(first, last), track[first:last]).astype(np.float32)
+    let_go(track)
+    return values

@@ -5,19 +5,20 @@ cheek to cheek). The factors below were fitted to YuNet, a detector trained on t
 of photographs, synthetic faces and talking clips: median overlap (IoU) with its boxes 0.92, 5th percentile 0.84.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from heygemd.render.faces.topology import (
-    JAW_ROWS,
-    OUTER_EYE_CORNER_ROWS,
-    rows_of,
-)
+from heygemd.render.arrays import let_go, spooled
+from heygemd.render.faces.topology import JAW_ROWS, OUTER_EYE_CORNER_ROWS, rows_of
 from heygemd.render.faces.track import FaceTrack
+from heygemd.render.pulse import Pulse, unheard
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +29,8 @@ BOTTOM_PER_HEIGHT = 0.024
 PAD_PER_HEIGHT = 10 / 240
 """The reference adds 10 px below the box; its sample faces are about 240 px high."""
 
+BLOCK_FRAMES = 512
+"""Frames laid out at once (about 3 MB)."""
 SMOOTHED_FRAMES = 5
 FADE_FRAMES = 3
 LEAST_FACE_PX = 24
@@ -54,27 +57,92 @@ class Crops:
     usable: NDArray[np.bool_]
     """bool[n]: present, facing the camera, uncovered and not tiny."""
 
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Name -> array, for saving."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
-def crops_of(track: FaceTrack, *, width_px: int, height_px: int) -> Crops:
-    """Lay a box around the face of each source frame, smoothed over 5 frames, never across a cut or a gap."""
-    points, believed = track.points.astype(np.float64), track.lips_visible.copy()
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Crops":
+        """Take what `to_arrays` gave, mapped or not; KeyError where something is missing."""
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def crops_of(
+    track: FaceTrack, *, width_px: int, height_px: int, scratch: Path | None = None, pulse: Pulse = unheard
+) -> Crops:
+    """Lay a box around the face of each source frame, smoothed over 5 frames, never across a cut or a gap.
+
+    Boxes and jaws lie in unnamed files in `scratch`, or in memory without it.
+    """
+    count = len(track.pts_s)
+    boxes: Floats = spooled(scratch, (count, 4), np.float64)
+    jaws: Floats = spooled(scratch, (count, JAW_ROWS.stop - JAW_ROWS.start, 2), np.float64)
+    usable, believed = np.zeros(count, np.bool_), track.lips_visible.copy()
     for start, stop in _runs(track.present, track.scene):
-        points[start:stop] = _smoothed(points[start:stop])
         # One doubtful frame in the middle of a clear view is the net's mistake.
         believed[start:stop] = median_filter(believed[start:stop], size=SMOOTHED_FRAMES, mode="nearest")
-    boxes = _boxes(points)
-    boxes[:, 0::2] = np.clip(boxes[:, 0::2], -0.5, width_px - 0.5)
-    boxes[:, 1::2] = np.clip(boxes[:, 1::2], -0.5, height_px - 0.5)
-    sizes = boxes[:, 2:] - boxes[:, :2]
-    # Comparisons with the NaN of absent frames are false.
-    usable = (
-        track.present
-        & (believed >= LIPS_VISIBLE)
-        & (yaw_deg(points) <= LARGEST_YAW_DEG)
-        & (sizes >= LEAST_FACE_PX).all(axis=1)
-    )
-    boxes[~usable] = np.nan
-    return Crops(boxes=boxes, jaws=points[:, JAW_ROWS], usable=usable)
+    for part, points in _smoothed_points(track):
+        boxes[part], jaws[part] = _boxes(points), points[:, JAW_ROWS]
+        boxes[part, 0::2] = np.clip(boxes[part, 0::2], -0.5, width_px - 0.5)
+        boxes[part, 1::2] = np.clip(boxes[part, 1::2], -0.5, height_px - 0.5)
+        sizes = boxes[part, 2:] - boxes[part, :2]
+        # Comparisons with the NaN of absent frames are false.
+        usable[part] = (
+            track.present[part]
+            & (believed[part] >= LIPS_VISIBLE)
+            & (yaw_deg(points) <= LARGEST_YAW_DEG)
+            & (sizes >= LEAST_FACE_PX).all(axis=1)
+        )
+        boxes[part][~usable[part]] = np.nan
+        let_go(boxes, jaws)
+        pulse()
+    return Crops(boxes=boxes, jaws=jaws, usable=usable)
+
+
+def _smoothed_points(track: FaceTrack) -> Iterator[tuple[slice, Floats]]:
+    """Yield all frames in blocks, with their points smoothed within each run: float64[block, 74, 2]."""
+    at = 0
+    for start, stop in [*_runs(track.present, track.scene), (len(track.pts_s), len(track.pts_s))]:
+        for first in range(at, start, BLOCK_FRAMES):  # absent
+            part = slice(first, min(first + BLOCK_FRAMES, start))
+            yield part, track.points_of(part.start, part.stop).astype(np.float64)
+        run = _RunningSums(track, start, stop)
+        for first in range(start, stop, BLOCK_FRAMES):
+            part = slice(first, min(first + BLOCK_FRAMES, stop))
+            yield part, run.means(part)
+        at = stop
+
+
+class _RunningSums:
+    """Sums over the points of one run, made as far as they are needed: the same as over all of it at once."""
+
+    def __init__(self, track: FaceTrack, start: int, stop: int) -> None:
+        self._track, self._start, self._stop = track, start, stop
+        self._first = start
+        """Frame of the first sum that is kept."""
+        self._sums = np.zeros((1, *track.points.shape[1:]))
+        """The sum of all frames before each of these frames, from `_first` on."""
+
+    def means(self, part: slice) -> Floats:
+        """Mean over up to 5 neighbours; fewer, but still symmetric, near the ends. Parts come in order."""
+        half = SMOOTHED_FRAMES // 2
+        self._extend(min(part.stop + half, self._stop))
+        frames = np.arange(part.start, part.stop)
+        reach = np.minimum(half, np.minimum(frames - self._start, self._stop - 1 - frames))
+        stop, start = frames + reach + 1 - self._first, frames - reach - self._first
+        length = (stop - start).reshape(-1, 1, 1)
+        means: Floats = (self._sums[stop] - self._sums[start]) / length
+        keep = max(part.stop - half, self._start) - self._first
+        self._sums, self._first = self._sums[keep:], self._first + keep
+        return means
+
+    def _extend(self, stop: int) -> None:
+        known = self._first + len(self._sums) - 1
+        points = self._track.points_of(known, stop).astype(np.float64)
+        # One addition after the other, as `cumsum` does: no rounding depends on where a block begins.
+        begun = self._sums[-1:] if known > self._start else points[:0]
+        sums = np.cumsum(np.concatenate([begun, points]), axis=0)
+        self._sums = np.concatenate([self._sums, sums[len(begun) :]])
 
 
 def strengths(
@@ -118,17 +186,6 @@ def _runs(present: NDArray[np.bool_], scene: NDArray[np.int32]) -> list[tuple[in
     edges = np.flatnonzero((np.diff(scene) != 0) | (np.diff(present.astype(np.int8)) != 0)) + 1
     ends = [0, *edges.tolist(), len(present)]
     return [(start, stop) for start, stop in pairwise(ends) if present[start]]
-
-
-def _smoothed(values: Floats) -> Floats:
-    """Mean over up to 5 neighbours along the first axis; fewer, but still symmetric, near the ends."""
-    count, half = len(values), SMOOTHED_FRAMES // 2
-    reach = np.minimum(half, np.minimum(np.arange(count), np.arange(count)[::-1]))
-    sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
-    stop, start = np.arange(count) + reach + 1, np.arange(count) - reach
-    length = (stop - start).reshape(-1, *([1] * (values.ndim - 1)))
-    means: Floats = (sums[stop] - sums[start]) / length
-    return means
 
 
 def _frames_since_gap(wanted: NDArray[np.bool_], jumps: NDArray[np.bool_]) -> NDArray[np.int64]:

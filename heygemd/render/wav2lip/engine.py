@@ -4,7 +4,7 @@ sound ─▶ mel ─▶ window of each film frame ─┐
 track ─▶ box and jaw of each source frame ─┴▶ cut ▸ paint ▸ match colours ▸ blend into the same planes
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,24 @@ import structlog
 from numpy.typing import NDArray
 
 from heygemd.errors import InputError
-from heygemd.jobs.job import LengthPolicy, SilenceRule, VideoInfo
+from heygemd.jobs.job import LengthPolicy, SilenceRule
+from heygemd.render.arrays import let_go
 from heygemd.render.colour import YuvCoding, coding_of
-from heygemd.render.engine import Clip, Speech
-from heygemd.render.speech.mouth import MouthNet, MouthTracks
+from heygemd.render.engine import Clip, Settled, Speech
+from heygemd.render.pulse import Pulse, unheard
+from heygemd.render.speech.activity import pauses_in
+from heygemd.render.speech.mouth import TRACK_RATE_HZ, MouthNet, MouthTracks
 from heygemd.render.wav2lip.checkpoint import load_generator
 from heygemd.render.wav2lip.crops import Crops, crops_of, strengths
 from heygemd.render.wav2lip.generator import Generator, Painter
-from heygemd.render.wav2lip.mel import MELS_PER_S, SILENCE, Mel, mel_of, window_starts, with_silence_after
+from heygemd.render.wav2lip.mel import (
+    MELS_PER_S,
+    SILENCE,
+    frames_with_silence,
+    mel_of,
+    window_at,
+    window_starts,
+)
 from heygemd.render.wav2lip.network import MEL_FRAMES
 from heygemd.render.wav2lip.paste import Square, cut_face, lower_face_mask, matched, put_mouth, window
 
@@ -30,6 +40,8 @@ MOUTH_KEY = "mouth."
 """Before the names of the voice net's arrays, which lie beside the mel in one Speech."""
 LAST_BREATH_S = 0.12
 """The mouth comes to rest within this time after the end of the sound."""
+PART_FRAMES = 4096
+"""Frames whose gate is read at once (about 1 MB)."""
 LOWER_ROW = 48
 """Only the square's lower half can be painted."""
 
@@ -43,45 +55,64 @@ class Wav2Lip:
 
     def __init__(self, weights: Path, *, device: str) -> None:
         """Load the weights; raises SetupError E402 or E405."""
-        self._painter: Painter = Generator(load_generator(weights), device)
+        generator = Generator(load_generator(weights), device)
+        self.precision = generator.precision
+        self._painter: Painter = generator
         self._voice = MouthNet()
 
-    def listen(self, sound: NDArray[np.float32]) -> Speech:
+    def listen(self, sound: NDArray[np.float32], pulse: Pulse = unheard) -> Speech:
         """Make the mel of the whole sound, and the tracks of the voice net, which knows where nobody speaks."""
-        tracks = self._voice.listen(sound).to_arrays()
-        return {"mel": mel_of(sound), **{MOUTH_KEY + name: values for name, values in tracks.items()}}
+        tracks = self._voice.listen(sound, pulse).to_arrays()
+        return {"mel": mel_of(sound, pulse), **{MOUTH_KEY + name: values for name, values in tracks.items()}}
 
-    def prepare(self, clip: Clip) -> "Wav2LipPerformance":
+    def pauses(self, speech: Speech) -> Sequence[tuple[float, float]]:
+        """Tell where the voice net heard nobody speak, in seconds of the sound."""
+        return pauses_in(speech[MOUTH_KEY + "speech"], rate_hz=TRACK_RATE_HZ)
+
+    def prepare(self, clip: Clip, pulse: Pulse = unheard) -> "Wav2LipPerformance":
         """Settle box, mask and sound of every film frame; raises InputError E131 without a usable face."""
-        return perform(clip, self._painter)
+        return perform(clip, self._painter, pulse)
 
 
-def perform(clip: Clip, painter: Painter) -> "Wav2LipPerformance":
+def perform(clip: Clip, painter: Painter, pulse: Pulse = unheard) -> "Wav2LipPerformance":
     """Lay out a film for any painter; raises InputError E131 when no film frame shows a usable face."""
     video = clip.video
-    crops = crops_of(clip.track, width_px=video.width_px, height_px=video.height_px)
+    settled = clip.settled(lambda: settle(clip, pulse))
+    return Wav2LipPerformance(
+        painter=painter,
+        clip=clip,
+        coding=coding_of(video.colour, width_px=video.width_px, height_px=video.height_px),
+        crops=Crops.from_arrays(settled),
+        strength=settled["strength"],
+        gate=settled["gate"],
+    )
+
+
+def settle(clip: Clip, pulse: Pulse) -> Settled:
+    """Find box, jaw and strength of every frame, and the gate of every mel frame, as arrays."""
+    video, timeline = clip.video, clip.timeline
+    crops = crops_of(clip.track, width_px=video.width_px, height_px=video.height_px, scratch=clip.folder, pulse=pulse)
     strength = strengths(crops.usable, clip.track.scene, clip.track.pts_s, clip.source_frames)
     if not strength.any():
         raise InputError("E131", "no frame of the film shows a face that is near, uncovered and turned to the camera")
-    mel = clip.speech["mel"]
+    mel_frames = len(clip.speech["mel"])
     if clip.options.length is LengthPolicy.KEEP_VIDEO:
-        mel = with_silence_after(mel, clip.timeline.frame_count / float(clip.timeline.fps))
-    gate = _gate(clip, np.arange(len(mel)) / MELS_PER_S, 1 / MELS_PER_S)
+        mel_frames = frames_with_silence(mel_frames, timeline.frame_count / float(timeline.fps))
+    gate = np.empty(mel_frames, np.float32)
+    for part in _parts(mel_frames):
+        gate[part] = _gate(clip, np.arange(part.start, part.stop) / MELS_PER_S, 1 / MELS_PER_S)
     if clip.options.silence is SilenceRule.SOURCE:
-        times_s = np.arange(clip.timeline.frame_count) / float(clip.timeline.fps) - clip.options.audio_offset_ms / 1000
-        strength *= _gate(clip, times_s, float(1 / clip.timeline.fps))
+        offset_s = clip.options.audio_offset_ms / 1000
+        for part in _parts(timeline.frame_count):
+            times_s = np.arange(part.start, part.stop) / float(timeline.fps) - offset_s
+            strength[part] *= _gate(clip, times_s, float(1 / timeline.fps))
     log.info("wav2lip.film_prepared", frames=len(strength), painted_frames=int((strength > 0).sum()))
-    return Wav2LipPerformance(
-        painter=painter,
-        video=video,
-        coding=coding_of(video.colour, width_px=video.width_px, height_px=video.height_px),
-        crops=crops,
-        source_frames=clip.source_frames,
-        strength=strength,
-        mel=mel,
-        mel_starts=window_starts(clip.timeline, len(mel), clip.options.audio_offset_ms),
-        gate=gate,
-    )
+    return {"strength": strength, "gate": gate, **crops.to_arrays()}
+
+
+def _parts(count: int) -> Iterator[slice]:
+    for start in range(0, count, PART_FRAMES):
+        yield slice(start, min(start + PART_FRAMES, count))
 
 
 def _gate(clip: Clip, times_s: NDArray[np.float64], frame_s: float) -> NDArray[np.float32]:
@@ -99,14 +130,11 @@ class Wav2LipPerformance:
     """One film; holds no frame and no state, so segments may be rendered in any order by any worker."""
 
     painter: Painter
-    video: VideoInfo
+    clip: Clip
     coding: YuvCoding
     crops: Crops
-    source_frames: NDArray[np.int32]
     strength: NDArray[np.float32]
     """float32[frame_count]: share of the painted mouth."""
-    mel: Mel
-    mel_starts: NDArray[np.int64]
     gate: NDArray[np.float32]
     """float32[mel frames]: what is not speech is heard as silence, so that noise and music close the mouth."""
 
@@ -117,27 +145,33 @@ class Wav2LipPerformance:
         faces = {i: face for i in chosen if (face := self._cut(start + i, frames[i])) is not None}
         if not faces:
             return painted
-        windows = np.stack([self._window(start + i) for i in faces])
+        windows = self._windows(start, list(faces))
         squares = self.painter.paint(windows, np.stack(list(faces.values())), batch_frames=len(frames))
         for i, square in zip(faces, squares, strict=True):
             painted[i] = self._put(start + i, frames[i], faces[i], square)
+        let_go(self.strength, self.gate, self.crops.boxes, self.crops.jaws, self.clip.speech["mel"])
         return painted
 
     def _cut(self, frame: int, planes: NDArray[np.uint8]) -> Square | None:
-        box = self.crops.boxes[self.source_frames[frame]]
-        place = window(box, width_px=self.video.width_px, height_px=self.video.height_px)
+        box = self.crops.boxes[self.clip.source_frames[frame]]
+        video = self.clip.video
+        place = window(box, width_px=video.width_px, height_px=video.height_px)
         return None if place is None else cut_face(planes, place, self.coding)
 
-    def _window(self, frame: int) -> NDArray[np.float32]:
-        """Mel frames that a film frame hears, silenced where nobody speaks: float32[16, 80]."""
-        first = int(self.mel_starts[frame])
-        gate = self.gate[first : first + MEL_FRAMES, None]
-        return np.asarray(SILENCE + gate * (self.mel[first : first + MEL_FRAMES] - SILENCE), np.float32)
+    def _windows(self, start: int, chosen: Sequence[int]) -> NDArray[np.float32]:
+        """Mel frames that the chosen frames behind `start` hear, silenced where nobody speaks: float32[n, 16, 80]."""
+        clip, frames = self.clip, [start + i for i in chosen]
+        firsts = window_starts(clip.timeline, len(self.gate), clip.options.audio_offset_ms, frames=frames)
+        windows = []
+        for first in firsts.tolist():
+            gate = self.gate[first : first + MEL_FRAMES, None]
+            windows.append(SILENCE + gate * (window_at(clip.speech["mel"], first) - SILENCE))
+        return np.asarray(np.stack(windows), np.float32)
 
     def _put(self, frame: int, planes: NDArray[np.uint8], face: Square, painted: Square) -> bool:
-        source = self.source_frames[frame]
+        source, video = self.clip.source_frames[frame], self.clip.video
         box = self.crops.boxes[source]
-        size = {"width_px": self.video.width_px, "height_px": self.video.height_px}
+        size = {"width_px": video.width_px, "height_px": video.height_px}
         place = window(box, **size, first_row=LOWER_ROW)
         if place is None:
             return False

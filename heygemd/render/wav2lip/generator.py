@@ -50,7 +50,12 @@ class Generator:
         self.device = torch.device(device)
         self.dtype = fastest_dtype(self.device)
         self._network = folded(network, self.dtype).to(self.device)
-        log.info("wav2lip.generator_loaded", device=device, dtype=str(self.dtype).removeprefix("torch."))
+        log.info("wav2lip.generator_loaded", device=device, dtype=self.precision)
+
+    @property
+    def precision(self) -> str:
+        """Number format that it computes in, as torch names it."""
+        return str(self.dtype).removeprefix("torch.")
 
     @torch.inference_mode()
     def paint(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Squares:

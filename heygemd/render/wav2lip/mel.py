@@ -7,6 +7,7 @@ ends of the sound (`pad_mode="reflect"`), which newer librosa would fill with ze
 """
 
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import librosa.filters
@@ -15,6 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from heygemd.planning.timeline import Timeline
+from heygemd.render.arrays import folder_of, let_go, spooled
+from heygemd.render.pulse import Pulse, unheard
 from heygemd.render.wav2lip.network import MEL_BANDS, MEL_FRAMES
 
 RATE_HZ = 16_000
@@ -35,38 +38,49 @@ Mel = NDArray[np.float32]
 """float32[n, 80]: mel frames, 80 a second; frame k is centred on k / 80 s."""
 
 
-def mel_of(sound: NDArray[np.float32]) -> Mel:
+def mel_of(sound: NDArray[np.float32], pulse: Pulse = unheard) -> Mel:
     """Hear the whole sound, float32[n] mono 16 kHz: 1 + n // 200 mel frames, at least 16.
 
-    A sound that is too short is continued with silence. Works in blocks, so it may be a memory map of hours.
+    A sound that is too short is continued with silence. Works in blocks, so it may be a memory map of hours; the mel
+    (92 MB for an hour) lies in an unnamed file beside it then.
     """
     count = 1 + len(sound) // HOP_SAMPLES if len(sound) else 0
-    mel = np.full((max(count, MEL_FRAMES), MEL_BANDS), SILENCE, np.float32)
+    mel: Mel = spooled(folder_of(sound), (max(count, MEL_FRAMES), MEL_BANDS), np.float32)
+    mel[count:] = SILENCE
     for start in range(0, count, BLOCK_FRAMES):
         stop = min(start + BLOCK_FRAMES, count)
         mel[start:stop] = _block(sound, start, stop)
+        let_go(mel, sound)
+        pulse()
     return mel
 
 
-def window_starts(timeline: Timeline, mel_frames: int, offset_ms: int = 0) -> NDArray[np.int64]:
-    """First mel frame that each film frame hears: int64[frame_count], each between 0 and `mel_frames` - 16.
+def window_starts(
+    timeline: Timeline, mel_frames: int, offset_ms: int = 0, *, frames: Sequence[int] | None = None
+) -> NDArray[np.int64]:
+    """First mel frame that each film frame hears, of all or of some: int64, each between 0 and `mel_frames` - 16.
 
     That is int(80 · i / fps) as in the reference, in exact arithmetic; a positive offset lets the mouth follow later.
     """
     step_num, step_den = (MELS_PER_S / timeline.fps).as_integer_ratio()
-    frames = np.arange(timeline.frame_count, dtype=np.int64)
+    numbers = np.asarray(range(timeline.frame_count) if frames is None else frames, np.int64)
     # Both terms over one denominator, in whole numbers: floats would misplace windows that begin exactly on a frame.
     offset = MELS_PER_S * offset_ms
-    starts = (frames * (step_num * 1000) - offset * step_den) // (1000 * step_den)
+    starts = (numbers * (step_num * 1000) - offset * step_den) // (1000 * step_den)
     return np.clip(starts, 0, mel_frames - MEL_FRAMES)
 
 
-def with_silence_after(mel: Mel, length_s: float) -> Mel:
-    """Continue with silence until a film of `length_s` is covered."""
-    missing = math.ceil(length_s * MELS_PER_S) + MEL_FRAMES - len(mel)
-    if missing <= 0:
-        return mel
-    return np.concatenate([mel, np.full((missing, MEL_BANDS), SILENCE, np.float32)])
+def frames_with_silence(mel_frames: int, length_s: float) -> int:
+    """How many mel frames a film of `length_s` needs; those beyond `mel_frames` are silence."""
+    return max(mel_frames, math.ceil(length_s * MELS_PER_S) + MEL_FRAMES)
+
+
+def window_at(mel: Mel, first: int) -> Mel:
+    """Take the window that begins with frame `first`; beyond the end of the mel is silence: float32[16, 80]."""
+    heard = np.full((MEL_FRAMES, MEL_BANDS), SILENCE, np.float32)
+    inside = mel[first : first + MEL_FRAMES]
+    heard[: len(inside)] = inside
+    return heard
 
 
 def _block(sound: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float64]:

@@ -1,0 +1,169 @@
+"""Rounds over all roots and the cache, and sweeps of the cache in between."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from structlog.testing import capture_logs
+
+from heygemd.daemon import sweeper as module
+from heygemd.daemon.errands import Answer
+from heygemd.daemon.sweeper import CACHE_PAUSE_S, EVERY_S, GIB, Sweeper
+from heygemd.errors import ResourceError
+from heygemd.outbox.retention import CacheSwept
+from heygemd.settings import RetentionSettings
+
+LIMIT_GIB = 4.0
+
+
+@dataclass
+class Desk:
+    """What the sweeper asks of a desk."""
+
+    root: object
+    offline: object = None
+    shared: list[frozenset[str]] = field(default_factory=list)
+
+    def sweep_shared(self, in_use: frozenset[str]) -> None:
+        self.shared.append(in_use)
+
+
+@dataclass
+class Round:
+    """A sweeper, its clock and what it has sent."""
+
+    sweeper: Sweeper
+    clock: object
+    errands: object
+    desk: Desk
+
+    def after(self, seconds: float = 0.0) -> list[str]:
+        """Let time pass, tick until nothing happens, and return what was sent out."""
+        self.clock.now_s += seconds
+        before = len(self.errands.done)
+        for _ in range(6):
+            self.sweeper.tick([self.desk])
+        return self.errands.done[before:]
+
+    def first_round(self, *, leaves_gib: float = LIMIT_GIB) -> None:
+        """The round soon after the start, and a while after it."""
+        self.leaves(leaves_gib)
+        assert self.after(EVERY_S / 10) == ["sweep_originals", "sweep_cache"]
+        assert self.after(CACHE_PAUSE_S) == []
+
+    def leaves(self, gib: float) -> None:
+        """The next sweep of the cache leaves so much."""
+        self.errands.mishaps["sweep_cache"].append(Answer(value=CacheSwept(kept_bytes=int(gib * GIB))))
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def open_round(bench, errands, running, tmp_path, monkeypatch):
+    """A function that makes a sweeper with a cache of so many GiB."""
+    monkeypatch.setattr(module, "Errand", errands)
+
+    def make(cache_gib: float = LIMIT_GIB) -> Round:
+        clock = Clock()
+        sweeper = Sweeper(
+            store=bench.store, nursery=None, settings=RetentionSettings(cache_gib=cache_gib),
+            state_dir=tmp_path / "state", clock=clock, wall=lambda: running.queued_at,
+        )  # fmt: skip
+        return Round(sweeper, clock, errands, Desk(bench.root))
+
+    return make
+
+
+@pytest.fixture
+def round_of(open_round):
+    return open_round()
+
+
+def test_a_round_sweeps_every_root_and_the_cache_now_and_then(round_of) -> None:
+    assert round_of.after() == []
+    assert round_of.after(EVERY_S / 10) == ["sweep_originals", "sweep_cache"]
+    assert round_of.after(EVERY_S - 1) == []
+    assert round_of.after(1) == ["sweep_originals", "sweep_cache"]
+    assert len(round_of.desk.shared) == 2
+
+
+def test_a_root_that_is_away_is_left_out(round_of) -> None:
+    round_of.desk.offline = "away"
+    assert round_of.after(EVERY_S) == ["sweep_cache"]
+
+
+def test_growth_brings_the_sweep_of_the_cache_forward_but_not_the_roots(round_of) -> None:
+    round_of.sweeper.cache_grew()
+    assert round_of.after() == ["sweep_cache"], "how full it is was not known"
+
+
+def test_a_cache_that_grows_all_the_time_is_swept_now_and_then(round_of) -> None:
+    sent = []
+    for _ in range(100):
+        round_of.leaves(LIMIT_GIB)
+        round_of.sweeper.cache_grew()
+        sent += round_of.after(CACHE_PAUSE_S / 20)
+    assert sent.count("sweep_cache") in (5, 6)
+
+
+def test_a_cache_with_plenty_of_room_waits_for_the_round(round_of) -> None:
+    round_of.leaves(LIMIT_GIB / 2 - 0.1)
+    round_of.sweeper.cache_grew()
+    assert round_of.after() == ["sweep_cache"]
+    for _ in range(5):
+        round_of.sweeper.cache_grew()
+    assert round_of.after(CACHE_PAUSE_S - 1) == []
+    assert round_of.after(EVERY_S) == ["sweep_originals", "sweep_cache"]
+
+
+def test_growth_during_a_sweep_is_not_forgotten(round_of) -> None:
+    round_of.first_round()
+    round_of.sweeper.cache_grew()
+    round_of.errands.is_slow = True
+    round_of.leaves(LIMIT_GIB)
+    assert round_of.after() == ["sweep_cache"]
+    round_of.sweeper.cache_grew()
+    round_of.errands.is_slow = False
+    assert round_of.after() == []
+    assert round_of.after(CACHE_PAUSE_S) == ["sweep_cache"]
+
+
+def test_growth_just_before_a_round_costs_one_sweep(round_of) -> None:
+    round_of.clock.now_s += EVERY_S / 10
+    round_of.sweeper.cache_grew()
+    assert sorted(round_of.after()) == ["sweep_cache", "sweep_originals"]
+
+
+def test_without_a_cache_to_be_kept_growth_is_always_swept(open_round) -> None:
+    round_of = open_round(cache_gib=0)
+    round_of.first_round(leaves_gib=0)
+    for _ in range(2):
+        round_of.leaves(0)
+        round_of.sweeper.cache_grew()
+        assert round_of.after(CACHE_PAUSE_S) == ["sweep_cache"]
+
+
+def test_a_sweep_that_fails_is_told_and_tried_again(round_of) -> None:
+    round_of.first_round()
+    round_of.errands.mishaps["sweep_cache"].append(Answer(error=ResourceError("E202", "read-only")))
+    round_of.sweeper.cache_grew()
+    with capture_logs() as logs:
+        assert round_of.after() == ["sweep_cache"]
+    assert [(line["event"], line["reason"]) for line in logs if line["log_level"] == "warning"] == [
+        ("sweeper.failed", "read-only")
+    ]
+    round_of.sweeper.cache_grew()
+    assert round_of.after(CACHE_PAUSE_S) == ["sweep_cache"]
+
+
+def test_a_stop_ends_what_is_under_way(round_of) -> None:
+    round_of.errands.is_slow = True
+    round_of.sweeper.cache_grew()
+    round_of.after()
+    round_of.sweeper.stop()
+    assert round_of.errands.ended == 1
+    assert round_of.sweeper.filenos() == []
