@@ -12,6 +12,9 @@ from types import ModuleType
 
 import pytest
 
+# The small networks and pictures of the tests gain nothing from threads that wait for each other in a busy loop.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_MEDIA = ROOT.parent / "shared" / "media"
 

@@ -8,6 +8,7 @@ verifies. Everything a task leaves behind is a file in the job's work directory:
                   track.npz  speech.npz      the analysis of the whole clip
                   analysis.json              what the plan needs of it; written last
                   plan.json                  order + timeline + segments
+                  settled-….npz              what the engine settled for the whole film, once for all workers
                   segments-<plan hash>/00000.mp4 …
                   film-<plan hash>.mp4  .jpg the stitched, verified film and its contact sheet
 """

@@ -93,7 +93,11 @@ class _Round:
             place = self._floor.place(job)
             if place is not None:
                 yield self._give(job, task, place)
-            elif job is self._line.next():  # and not only looked at ahead of its turn
+            elif job is not self._line.next():
+                continue  # it was only looked at ahead of its turn
+            elif (spared := self._spare_a_worker(job)) is not None:
+                yield spared  # and the job comes again: another idle worker may be in its way
+            else:
                 yield from self._make_room(job)
                 self._leave(job)
 
@@ -144,19 +148,22 @@ class _Round:
         if not self._floor.could_ever_hold(job):
             yield Wait(job_id=job.job_id, reason=SHORT, code=self._floor.shortage_code(job))
             return
-        for other in self._line.soon_after(job, REUSE_GRACE_S) if self._floor.has_idle_of_others(job) else ():
-            if (place := self._reuse_for(other, job)) is not None:
-                # Served at once, so that nobody who comes later takes what was spared for it.
-                yield self._give(other, self._task_of(other), place)
-                yield Wait(job_id=job.job_id, reason=BUSY)
-                return
         gone = self._floor.book(job)
         for worker in gone:
             yield Dismiss(worker=worker, reason="its place is needed")
         yield Wait(job_id=job.job_id, reason=REUSED if gone else BUSY)
 
-    def _reuse_for(self, other: JobFacts, job: JobFacts) -> Place | None:
-        """Find an idle worker that could serve `other` as it is, and would be replaced for `job` otherwise."""
-        if other.engine == job.engine or self._waits_for_a_face(other, self._task_of(other)):
+    def _spare_a_worker(self, job: JobFacts) -> Start | None:
+        """Give an idle worker that would be replaced for the job to one of its own engine that comes little later.
+
+        At once, so that nobody who comes later still takes what was spared.
+        """
+        if not self._floor.has_idle_of_others(job) or not self._floor.could_ever_hold(job):
             return None
-        return self._floor.warm(other)
+        for other in self._line.soon_after(job, REUSE_GRACE_S):
+            task = self._task_of(other)
+            if other.engine != job.engine and not self._waits_for_a_face(other, task):
+                place = self._floor.warm(other)
+                if place is not None:
+                    return self._give(other, task, place)
+        return None

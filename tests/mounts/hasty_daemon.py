@@ -3,7 +3,7 @@
 if __name__ == "__main__":
     from heygemd.cli import app
     from heygemd.daemon import backdesk, frontdesk, handover, latecomers
-    from heygemd.scheduler import policy
+    from heygemd.scheduler import verdict
 
     pauses_s = (
         (handover, "PAUSE_S", 1.0),
@@ -11,7 +11,7 @@ if __name__ == "__main__":
         (frontdesk, "ALARM_EVERY_S", 1.0),
         (backdesk, "STATUS_IDLE_S", 1.0),
         (backdesk, "STATUS_ACTIVE_S", 1.0),
-        (policy, "REST_LONGEST_S", 1.0),
+        (verdict, "REST_LONGEST_S", 1.0),
     )
     for module, name, seconds in pauses_s:
         assert getattr(module, name) > seconds, f"{module.__name__}.{name} is not what it was"

@@ -1,5 +1,6 @@
 """Peaks of a task: of this process, of what runs beside it, and nothing of the task before."""
 
+import mmap
 import os
 import subprocess
 import sys
@@ -124,12 +125,17 @@ def test_without_a_list_of_children_they_are_found_all_the_same(footprint, proc)
     assert footprint.read().peak_rss_bytes == 133 << 10
 
 
+def fill_fresh_memory(size_bytes):
+    """Have this much more, and give it back: what the allocator has at hand may be resident already."""
+    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as pages:
+        np.frombuffer(pages, np.uint8)[:] = 1
+
+
 def test_real_peaks_are_seen_and_forgotten():
     footprint = Footprint("cpu")
     footprint.reset()
     before = footprint.read()
-    large = np.ones(80 * MB, np.uint8)
-    del large
+    fill_fresh_memory(80 * MB)
     grown = footprint.read()
     footprint.reset()
     after = footprint.read()

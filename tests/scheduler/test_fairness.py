@@ -159,12 +159,13 @@ def test_a_flood_in_one_folder_does_not_hold_up_the_one_of_another() -> None:
 
 
 @given(st.integers(1, 6), st.integers(5, 60), st.booleans())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 def test_a_new_root_waits_for_little_more_than_one_task_of_each_that_is_there(
     root_count: int, task_s: int, has_own_engine: bool
 ) -> None:
     """When its engine must be loaded first, each of them may pass it by the grace for a warm worker, too."""
-    films = [one for n in range(root_count) for one in busy(f"r{n}-", float(task_s), count=40 // root_count)]
+    count = 2 + 500 // (3 * task_s * root_count)
+    films = [one for n in range(root_count) for one in busy(f"r{n}-", float(task_s), count=count)]
     kit = OTHER_KIT if has_own_engine else KIT
     day = Day([*films, film("new", 200.0, root="new", kit=kit)]).run()
     each_s = task_s + 0.1 + (policy.REUSE_GRACE_S if has_own_engine else 0.0)

@@ -257,8 +257,8 @@ class _Draw:
         kit = Kit(choice=ENGINES[0], base_bytes=GIB, frame_bytes=100 * MIB, load_s=10.0)
         films: list[Film] = []
         for root in range(root_count):
-            segment_s, count = self.random.uniform(5, 60), self.random.randint(1, 12)
-            for number in range(max(3, 240 // root_count // (count + 2))):
+            segment_s, count = self.random.uniform(5, 60), self.random.randint(1, 6)
+            for number in range(max(2 * card_count + 4, 240 // root_count // (count + 2))):
                 share = Share(f"root{root}", f"folder{number % self.random.randint(1, 3)}")
                 films.append(
                     Film(
