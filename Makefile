@@ -27,21 +27,27 @@ setup: ## make .venv and install what is missing (a second run ends at once)
 tools: ## make setup, and what the tests drive beside that (a Samba server, a browser)
 	@scripts/setup.sh --tests
 
+# Much of the suite waits for daemons: two at once. Files stay whole, for what their tests share.
+PYTEST := $(BIN)/pytest -q -rs -n 2 --dist loadfile
+
 check: tools ## linters, types, import contracts and the fast tests
 	$(lint)
-	$(BIN)/pytest -q -rs -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test: tools ## linters, types, import contracts and every test
 	$(lint)
-	$(BIN)/pytest -q -rs
+	$(PYTEST)
 
-soak: tools ## long runs: writers that do everything wrong, kills at random (about an hour)
+soak: tools ## long runs: bad writers, kills at random, an hour-long film, 10,000 queues (about 2 hours)
 	$(BIN)/python scripts/soak_writers.py
 	[ $$(id -u) != 0 ] || $(BIN)/python scripts/soak_writers.py --smb
 	$(BIN)/python scripts/soak_kills.py
+	$(BIN)/python scripts/soak_longfilm.py
+	$(BIN)/python scripts/simulate_queue.py
 
-bench: setup ## measure: runs every scripts/bench_*.py
-	@set -e; for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: setup ## measure: runs every scripts/bench_*.py (the queue in short; see its --help)
+	@set -e; for script in scripts/bench_*.py; do echo "== $$script"; \
+	  case $$script in *bench_queue.py) $(BIN)/python $$script --quick ;; *) $(BIN)/python $$script ;; esac; done
 
 demo: setup ## make two films of a still portrait that speaks, in ./demo
 	@scripts/demo.sh

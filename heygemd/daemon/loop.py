@@ -185,6 +185,7 @@ class Daemon:
         for clerk in self.clerks.values():
             clerk.stop()
         self._export_events()
+        log.info("daemon.figures", **self.scheduler.tally.as_dict())
         log.info("daemon.stopped")
 
     def _welcome(self, root: Root) -> None:
