@@ -2,6 +2,9 @@
 
 BIN := .venv/bin
 
+# Without compiled modules every worker and daemon that a test starts compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Accounts without a home directory that they may enter: some libraries ask for one as soon as they are imported.
 ifeq ($(shell test -n "$$HOME" && test -d "$$HOME/." && echo yes),)
 export HOME := $(CURDIR)/build/home

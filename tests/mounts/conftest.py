@@ -31,8 +31,8 @@ def pytest_pyfunc_call(pyfuncitem):
     if INSIDE in os.environ:
         return None
     stash = pyfuncitem.session.stash
-    if RUNS not in stash:
-        stash[RUNS] = start_all(pyfuncitem.session, pyfuncitem.funcargs["goods"])
+    if pyfuncitem.nodeid not in stash.get(RUNS, {}):
+        stash[RUNS] = start_all(pyfuncitem.session, pyfuncitem.funcargs["goods"], pyfuncitem.path)
     status, output = stash[RUNS][pyfuncitem.nodeid].result()
     if "1 skipped" in output:
         pytest.skip("skipped inside: " + output.strip().splitlines()[-1])
@@ -41,11 +41,11 @@ def pytest_pyfunc_call(pyfuncitem):
     return True
 
 
-def start_all(session, goods):
+def start_all(session, goods, only):
     """Begin with all tests that were chosen from this folder."""
     pool = ThreadPoolExecutor(AT_ONCE)
     session.config.add_cleanup(lambda: pool.shutdown(cancel_futures=True))
-    chosen = [item.nodeid for item in session.items if item.get_closest_marker("mounts")]
+    chosen = [item.nodeid for item in session.items if item.get_closest_marker("mounts") and item.path == only]
     return {nodeid: pool.submit(run_inside, nodeid, session.config.rootpath, goods) for nodeid in chosen}
 
 
