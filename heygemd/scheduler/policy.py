@@ -71,7 +71,7 @@ class _Round:
         service: Service,
         workers: Sequence[WorkerFacts],
     ) -> None:
-        self._ready, self._floor, self._service = ready, floor, service
+        self._ready, self._floor = ready, floor
         self._line = Line(ready, service)
         self._given: dict[str, int] = {}
         """Tasks handed out in this pass, by job."""
@@ -124,7 +124,7 @@ class _Round:
         """Return the first job in turn that is not begun: the pipeline must not drain when the present film ends."""
         seen = self._given.keys() | self._gone
         waiting = [job for job in self._ready if job.todo[0].kind is TaskKind.ANALYSE and job.job_id not in seen]
-        return Line(waiting, self._service).next()
+        return self._line.first_of(waiting)
 
     def _note(self, job: JobFacts, kind: TaskKind, place: Place) -> None:
         self._floor.take(place, job)

@@ -111,6 +111,10 @@ class Line(Generic[J]):
             rest.leave(job)
         return near
 
+    def first_of(self, jobs: Iterable[J]) -> J | None:
+        """Return whose turn it would be if only these were there."""
+        return Line(jobs, Service(roots=self._roots, folders=self._folders)).next()
+
     def _copy(self) -> "Line[J]":
         copy: Line[J] = Line((), Service(roots=self._roots, folders=self._folders))
         for root, folders in self._waiting.items():
