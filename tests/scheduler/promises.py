@@ -256,8 +256,8 @@ class Round:
         wanting = [film for film in losers if fits(film, card, gone=card.hands.values())]
         self.keep(bool(wanting), "needless dismissal", f"worker {hand.number} on {card.label}: nobody comes for it")
         world.figures.switches += 1
-        mine = [film for film in wanting if film.kit is hand.kit and not film.is_alone]
-        if mine and len({film.share for film in losers}) == 1 and not world.figures.ooms:
+        mine = [film for film in wanting if film.kit is hand.kit and fits(film, card, into=hand)]
+        if mine and len({film.share for film in world.open.values()}) == 1 and not world.figures.ooms:
             first_s, mine_s = min(film.turn for film in wanting), min(film.turn for film in mine)
             what = f"{hand.number} was dismissed for a film hardly ahead of one that it could have done"
             self.keep(first_s <= mine_s - REUSE_GRACE_S + EPS or first_s == mine_s, "reuse", what)
