@@ -11,7 +11,6 @@ from heygemd.scheduler.rates import Rates
 from heygemd.scheduler.shares import charge, settle
 from heygemd.scheduler.tally import Tally
 from heygemd.scheduler.treasury import Treasury
-from heygemd.scheduler.verdict import SHORTAGES
 from heygemd.scheduler.work import Work
 
 log = structlog.get_logger(__name__)
@@ -75,7 +74,7 @@ class Accounts:
     def note_failed(self, failed: TaskFailed, work: Work, *, is_shortage: bool) -> None:
         """Learn from a task that did not."""
         self._correct(failed, failed.took_s)
-        if is_shortage or failed.code in SHORTAGES:
+        if is_shortage:
             self.tally.note_shortage(failed.code or "E303")
             self._treasury.note_shortage(failed, work.order)
         self.tally.note_retry()

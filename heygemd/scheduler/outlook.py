@@ -11,11 +11,11 @@ from heygemd.errors import SetupError
 from heygemd.jobs.job import EngineName, Job
 from heygemd.planning.plan import TaskKind
 from heygemd.planning.timeline import frames_for
-from heygemd.scheduler.facts import Service, Share
+from heygemd.scheduler.facts import Service
 from heygemd.scheduler.outcome import JobProgress, Stage
 from heygemd.scheduler.pace import Ahead, film_left_s
 from heygemd.scheduler.rates import Rates
-from heygemd.scheduler.shares import in_turn
+from heygemd.scheduler.shares import Queued, in_turn
 
 SettleEngine = Callable[[EngineName], tuple[EngineName, str]]
 """Engine that is wanted → engine that would be used, never `auto`, and label of the device that it would run on; raises
@@ -25,24 +25,6 @@ SetupError when it cannot be had."""
 def on_cpu(wanted: EngineName) -> tuple[EngineName, str]:
     """Settle without a look at weights or devices."""
     return (EngineName.ATLAS if wanted is EngineName.AUTO else wanted), "cpu"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    """A queued job in line. Compared by identity: the line looks it up among hundreds."""
-
-    job: Job
-    share: Share
-    priority_s: float
-    task_s: float
-
-    @property
-    def job_id(self) -> str:
-        return self.job.id
-
-    @property
-    def turn(self) -> float:
-        return self.job.turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +59,7 @@ class Outlook:
 
     def in_turn(self, jobs: Iterable[Job]) -> list[Job]:
         """Order queued jobs as they will probably begin: fair between roots and folders, in turn within a folder."""
-        waiting = [
-            _Waiting(job, Share(job.root, job.folder), job.priority * self.aging_s, self.work_s(job) or 0.0)
-            for job in jobs
-        ]
+        waiting = [Queued(job, self.aging_s, self.work_s(job) or 0.0) for job in jobs]
         return [entry.job for entry in in_turn(waiting, self.service)]
 
     def _ahead(self, job: Job, stage: TaskKind, stage_frames: int | None = None) -> Ahead | None:

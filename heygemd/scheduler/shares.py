@@ -8,8 +8,10 @@ passes one of four hours at the next segment, and films of equal length keep the
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from heygemd.jobs.job import Job
 from heygemd.scheduler.facts import Service, Share
 
 
@@ -40,6 +42,35 @@ class InLine(Protocol):
     def task_s(self) -> float:
         """Service that one task of it is."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queued:
+    """A queued job in line. Compared by identity: the line looks it up among hundreds."""
+
+    job: Job
+    aging_s: float
+    task_s: float
+
+    @property
+    def job_id(self) -> str:
+        """Decides between equals."""
+        return self.job.id
+
+    @property
+    def share(self) -> Share:
+        """Its root and folder."""
+        return Share(self.job.root, self.job.folder)
+
+    @property
+    def turn(self) -> float:
+        """Its place within the folder."""
+        return self.job.turn
+
+    @property
+    def priority_s(self) -> float:
+        """What its priority is worth."""
+        return self.job.priority * self.aging_s
 
 
 Key = TypeVar("Key", str, Share)

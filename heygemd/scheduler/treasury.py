@@ -59,11 +59,10 @@ class Treasury:
         devices = self._gauge.look()
         self._book.know_devices(devices)
         self._book.raise_due(self._wall())
-        if self._oom.has_risen():
-            self._oom_at_s = self._clock()
-        pids = self._pool.pids()
+        self._watch_oom_kills()
+        pids, by_label = self._pool.pids(), {device.label: device for device in devices}
         for hand in self._crew.hands:
-            self._note_hand(hand, pids.get(hand.worker), {device.label: device for device in devices})
+            self._note_hand(hand, pids.get(hand.worker), by_label)
         self._budgets = budgets_of(
             devices, self._crew.hands, pids, self._most_workers, self._context_bytes, self._settings
         )
@@ -148,9 +147,10 @@ class Treasury:
 
         Only for rendering anything is predicted: what the other tasks take is a lower bound for the worker's peak.
         """
-        device = self._device(done.device)
-        if device is None:
+        budget = self._budget(done.device)
+        if budget is None:
             return 0, 0
+        device = budget.device
         engine, load = order.engine.name, _load(done.task, order)
         is_card = memory_device(engine, device.label) != CPU
         measured = done.event.peak_vram_bytes if is_card else done.event.peak_rss_bytes
@@ -174,7 +174,7 @@ class Treasury:
 
     def note_shortage(self, failed: TaskFailed, order: Order) -> None:
         """Remember that this batch was too much."""
-        budget = next((budget for budget in self._budgets if budget.device.label == failed.slot), None)
+        budget = self._budget(failed.slot)
         if budget is not None and failed.was_ready and failed.task.kind is TaskKind.RENDER:
             # Alone on a card it could have had everything that is ours.
             granted = max(failed.claim_bytes, budget.facts.budget_bytes if failed.was_alone else 0)
@@ -190,9 +190,8 @@ class Treasury:
 
     def judge_memory(self, failure: Failure, failed: TaskFailed) -> Failure:
         """Add what is known of the memory to a failure."""
-        if self._oom.has_risen():
-            self._oom_at_s = self._clock()
-        budget = next((budget for budget in self._budgets if budget.device.label == failed.slot), None)
+        self._watch_oom_kills()
+        budget = self._budget(failed.slot)
         return replace(
             failure,
             was_oom_killed=self._clock() - self._oom_at_s < OOM_KILL_FRESH_S,
@@ -211,8 +210,12 @@ class Treasury:
         usable = {facts.label for facts in self.devices() if not facts.is_lost}
         return [b for b in self._budgets if b.device.kind == budget.device.kind and b.device.label in usable]
 
-    def _device(self, label: str) -> Device | None:
-        return next((budget.device for budget in self._budgets if budget.device.label == label), None)
+    def _watch_oom_kills(self) -> None:
+        if self._oom.has_risen():
+            self._oom_at_s = self._clock()
+
+    def _budget(self, label: str) -> Budget | None:
+        return next((budget for budget in self._budgets if budget.device.label == label), None)
 
 
 def _load(task: Task, order: Order) -> Load:

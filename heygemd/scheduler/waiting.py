@@ -1,43 +1,17 @@
 """The queue as far as it must be seen now: the jobs that are next, fair between roots and folders."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from heygemd.jobs.job import Job
 from heygemd.jobs.store import JobStore
 from heygemd.scheduler.facts import Service, Share
 from heygemd.scheduler.lanes import Lanes, glance
-from heygemd.scheduler.shares import Line
+from heygemd.scheduler.shares import Line, Queued
 
 FOLDERS_SEEN = 200
 """Folders whose first jobs are looked at; beyond that, those that were served least."""
 TYPICAL_TASK_S = 30.0
 """Service that is counted for a job while others are chosen beside it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """A queued job in line."""
-
-    job: Job
-    aging_s: float
-    task_s: float = TYPICAL_TASK_S
-
-    @property
-    def job_id(self) -> str:
-        return self.job.id
-
-    @property
-    def share(self) -> Share:
-        return Share(self.job.root, self.job.folder)
-
-    @property
-    def turn(self) -> float:
-        return self.job.turn
-
-    @property
-    def priority_s(self) -> float:
-        return self.job.priority * self.aging_s
 
 
 def next_in_turn(  # noqa: PLR0917  # everything the order depends on
@@ -53,7 +27,7 @@ def next_in_turn(  # noqa: PLR0917  # everything the order depends on
         shares.sort(key=lambda share: (service.roots.get(share.root, 0.0), service.folders.get(share, 0.0)))
         shares = shares[:FOLDERS_SEEN]
     heads = [
-        _Head(job, aging_s)
+        Queued(job, aging_s, TYPICAL_TASK_S)
         for share in shares
         for job in glance(store, Lanes.copy_of(lanes), most, share)
         if is_ready(job)
