@@ -7,6 +7,7 @@ from pathlib import Path
 from heygemd import catalogue, places
 from heygemd.jobs.job import EngineName, RenderOptions
 from heygemd.jobs.store import JobStore
+from heygemd.log import LogChoice
 from heygemd.scheduler.budgets import places as worker_places
 from heygemd.scheduler.devices import choose_devices, find_devices
 from heygemd.scheduler.gauge import Gauge
@@ -34,7 +35,7 @@ def open_scheduler(settings: Settings, store: JobStore, state_dir: Path) -> Sche
     cores = max((device.cores for device in devices if device.kind == "cpu"), default=0)
     workers = sum(worker_places(devices, cores, render).values())
     pool = LocalWorkers(
-        log_level=settings.log_level,
+        logs=LogChoice(level=settings.log_level, file=settings.log_file),
         uuids={device.label: device.uuid for device in devices if device.uuid},
         threads=max(1, cores // workers) if workers > 1 else 0,
     )

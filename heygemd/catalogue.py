@@ -1,46 +1,31 @@
-"""Which models exist, under which licence, and which of them lie in the operator's models directory.
+"""Which of the catalogued models lie in the operator's models directory, and which engine a job gets by them.
 
-The facts stand in `catalog.toml` beside this module (`models/catalog.toml` points at it). Nothing here opens a
-model; a plan carries the path and the sha256, so the workers need no catalogue.
+The facts stand in `catalog.toml` (read by `modellist`). Nothing here opens a model; a plan carries the path and the
+sha256, so the workers need no look of their own.
 """
 
-import tomllib
+import os
+import stat
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import structlog
 
 from heygemd.errors import SetupError
 from heygemd.filesystem import sha256_of
 from heygemd.jobs.job import EngineName
+from heygemd.modelform import Form, form_of
+from heygemd.modellist import CATALOGUE_FILE, Model, listed_sha256s, models, models_of
 from heygemd.planning.plan import EngineChoice
+
+__all__ = ["CATALOGUE_FILE", "FoundWeights", "Model", "choose_engine", "find_weights", "models"]
 
 log = structlog.get_logger(__name__)
 
-CATALOGUE_FILE = Path(__file__).with_name("catalog.toml")
 LEAST_WEIGHTS_BYTES = 70_000_000
 """36.3 million parameters take 72.6 MB even in half precision: anything smaller is an error page or a cut download."""
 MOST_WEIGHTS_BYTES = 2_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """One entry of the catalogue."""
-
-    name: str
-    engine: str
-    """The part of heygemd that uses it."""
-    file: str
-    """File name in the models directory; for a shipped model its path inside the package."""
-    licence: str
-    commercial_use: Literal["yes", "no", "unconfirmed"]
-    source: str
-    """One sentence: where it comes from."""
-    size_bytes: int | None = None
-    sha256: str | None = None
-    shipped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,26 +41,16 @@ class FoundWeights:
     """The catalogue knows exactly these bytes."""
 
 
-@cache
-def models() -> tuple[Model, ...]:
-    """Every entry, in order of preference; raises ValueError or TypeError when the shipped file is wrong."""
-    text = CATALOGUE_FILE.read_text(encoding="utf-8")
-    return tuple(Model(**entry) for entry in tomllib.loads(text)["model"])
-
-
 def find_weights(models_dir: Path) -> FoundWeights | None:
     """First catalogued Wav2Lip checkpoint in the directory that can be read and has a plausible size, or None.
 
     The first look at a file reads it whole (0.5 s for the published one); later looks are free until it changes.
-    Links are followed: the directory is the operator's.
+    A file that is cut, or no model at all, is passed over. Links are followed: the directory is the operator's.
     """
-    for model in models():
-        if model.shipped or model.engine != EngineName.WAV2LIP:
-            continue
+    for model in models_of("wav2lip"):
         path = models_dir / model.file
         try:
-            seen = path.stat()
-            found = _identify(path, model, seen.st_size, seen.st_mtime_ns, seen.st_ino)
+            found = identify(path, model)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -97,22 +72,74 @@ def choose_engine(wanted: EngineName, models_dir: Path) -> EngineChoice:
     if found is not None:
         return EngineChoice(name=EngineName.WAV2LIP, weights=found.path.absolute(), weights_sha256=found.sha256)
     if wanted is EngineName.WAV2LIP:
-        names = ", ".join(model.file for model in models() if model.engine == EngineName.WAV2LIP)
+        names = ", ".join(model.file for model in models_of("wav2lip"))
         raise SetupError("E402", f"{models_dir} holds no usable Wav2Lip weights (looked for {names})")
     return EngineChoice(name=EngineName.ATLAS)
 
 
+def identify(path: Path, model: Model) -> FoundWeights | None:
+    """Tell what the file at `path`, which has this entry's name, is; None when it cannot be used.
+
+    Raises OSError when it cannot be read or is no regular file.
+    """
+    seen = path.stat()
+    if not stat.S_ISREG(seen.st_mode):  # a FIFO would be waited for
+        raise OSError(f"{path} is not a regular file")
+    return _identify(path, model, _Stamp.of(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """While it is the same, so is the content. `ctime` too: nobody can set it back."""
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, seen: os.stat_result) -> "_Stamp":
+        return cls(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+
+
 @lru_cache(maxsize=32)
-def _identify(path: Path, model: Model, size_bytes: int, mtime_ns: int, inode: int) -> FoundWeights | None:
+def _identify(path: Path, model: Model, stamp: _Stamp) -> FoundWeights | None:
     """Hash a file that looks like weights; the arguments are the key under which the answer stays true."""
-    del mtime_ns, inode
-    if not LEAST_WEIGHTS_BYTES <= size_bytes <= MOST_WEIGHTS_BYTES:
-        log.warning("catalogue.weights_skipped", path=str(path), reason=f"{size_bytes} bytes cannot be these weights")
+    with path.open("rb") as file:
+        form = form_of(file)
+    # A file that somebody copies just now is long enough some time before it is whole.
+    fault = fault_in(model, stamp.size_bytes, None, form)
+    sha256 = "" if fault else sha256_of(path)
+    if fault := fault or fault_in(model, stamp.size_bytes, sha256, form):
+        log.warning("catalogue.weights_skipped", path=str(path), reason=fault.reason)
         return None
-    sha256 = sha256_of(path)
-    is_listed = sha256 in {entry.sha256 for entry in models()}
+    is_listed = sha256 in listed_sha256s()
     if model.sha256 is not None and not is_listed:
         log.warning("catalogue.weights_unlisted", path=str(path), sha256=sha256, listed_sha256=model.sha256)
     else:
         log.info("catalogue.weights_found", path=str(path), sha256=sha256, is_listed=is_listed, licence=model.licence)
-    return FoundWeights(path=path, sha256=sha256, size_bytes=size_bytes, model=model, is_listed=is_listed)
+    return FoundWeights(path=path, sha256=sha256, size_bytes=stamp.size_bytes, model=model, is_listed=is_listed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Why a file that somebody brought is not used."""
+
+    reason: str
+    is_cut: bool = False
+
+
+def fault_in(model: Model, size_bytes: int, sha256: str | None, form: Form) -> Fault | None:
+    """Judge a file that somebody brought by its size, its form and, once it is known, its sha256."""
+    if sha256 is not None and sha256 in {model.sha256, *listed_sha256s()}:
+        return None
+    if form.flaw:
+        return Fault(reason=form.flaw, is_cut=form.is_cut)
+    if form.kind == "pickle" and model.size_bytes is not None and size_bytes < model.size_bytes:
+        return Fault(reason=f"it has {size_bytes} of {model.size_bytes} bytes", is_cut=True)
+    if model.engine == "wav2lip" and not LEAST_WEIGHTS_BYTES <= size_bytes <= MOST_WEIGHTS_BYTES:
+        return Fault(reason=f"{size_bytes} bytes cannot be these weights")
+    if None not in (sha256, model.sha256) and size_bytes == model.size_bytes:
+        # Nobody's own training has just that length.
+        return Fault(reason="as long as the listed file, but other bytes: damaged?")
+    return None

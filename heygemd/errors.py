@@ -225,6 +225,24 @@ ADVICE: dict[str, Advice] = {
         "配置要求使用 GPU，但没有可用的 GPU。",
         "请检查驱动（nvidia-smi），或设置 require_gpu = false。",
     ),
+    "E407": Advice(
+        "The job store or its directory is not open to this user.",
+        "Use sudo, or run the command as the user of the daemon: sudo -u heygemd heygemd ...",
+        "当前用户无权访问任务库或其目录。",
+        "请使用 sudo，或以守护进程的用户运行：sudo -u heygemd heygemd ...",
+    ),
+    "E408": Advice(
+        "A download failed.",
+        "Check the address and the connection (proxy?), then run the same command again: it goes on where it stopped.",
+        "下载失败。",
+        "请检查地址和网络连接（代理？），然后重新运行同一命令，会从中断处继续。",
+    ),
+    "E409": Advice(
+        "A model file is not the one that was expected (size or sha256).",
+        "Delete it and fetch it again: heygemd models pull NAME; then: heygemd models verify",
+        "模型文件与预期不符（大小或 sha256）。",
+        "请删除后重新获取：heygemd models pull 名称；然后运行：heygemd models verify",
+    ),
     "E500": Advice(
         "An unexpected fault inside heygemd.",
         "Send error.json and the journal of that time to the developers; the inputs are kept.",

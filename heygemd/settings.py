@@ -1,4 +1,4 @@
-"""Every knob in one frozen tree; names carry their unit. Built once, in `cli.py`, and passed down in parts."""
+"""Every knob in one frozen tree; names carry their unit. Built once, in `commands/`, and passed down in parts."""
 
 import difflib
 import os
@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     state_dir: Path | None = Field(None, description="Local folder for the store and work files.")
     models_dir: Path = Field(Path("models"), description="Where users put weights of their own.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_file: Path | None = Field(None, description="A second log: everything down to debug, as JSON lines.")
+    metrics_file: Path | None = Field(None, description="Metrics for Prometheus (textfile collector), a *.prom file.")
+    metrics_every_s: float = Field(15.0, ge=1, description="How often the metrics are written.")
     intake: IntakeSettings = IntakeSettings()
     limits: Limits = Limits()
     render: RenderSettings = RenderSettings()
@@ -136,17 +139,33 @@ def load(file: Path | None = None, **overrides: Any) -> Settings:  # noqa: ANN40
 
 def _refuse_unknown_variables() -> None:
     """pydantic-settings ignores unknown variables; a misspelt one must not."""
-    known = set(Settings.model_fields)
+    known = _variables()
+    tables = {name for name, field in Settings.model_fields.items() if _is_table(field.annotation)}
     for name in os.environ:
-        if not name.startswith("HEYGEMD_") or name in OWN_VARIABLES:
+        if not name.upper().startswith("HEYGEMD_") or name in OWN_VARIABLES:
             continue
-        key = name.removeprefix("HEYGEMD_").lower().split("__")[0]
-        if key not in known:
-            raise SetupError("E401", f"unknown variable {name}{_nearest(key, known)}")
+        if name.upper() not in known | {f"HEYGEMD_{table.upper()}" for table in tables}:
+            raise SetupError("E401", f"unknown variable {name}{_nearest(name.upper(), known)}")
 
 
-OWN_VARIABLES = frozenset({"HEYGEMD_REQUIRE"})
-"""Read by the test suite, not by the daemon."""
+OWN_VARIABLES = frozenset({"HEYGEMD_CONFIG", "HEYGEMD_REQUIRE"})
+"""The first names the configuration file; the second is read by the test suite, not by the daemon."""
+
+
+def _is_table(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _variables() -> set[str]:
+    """Return the names of all variables that set one value; a whole table may also come as JSON."""
+    found = set()
+    for name, field in Settings.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found |= {f"HEYGEMD_{name}__{leaf}".upper() for leaf in inner.model_fields}
+        else:
+            found.add(f"HEYGEMD_{name}".upper())
+    return found
 
 
 def _explain(error: ValidationError, file: Path | None) -> str:

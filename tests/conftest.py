@@ -54,6 +54,19 @@ def _has_mounts() -> bool:
     return _succeeds("unshare", "--mount", "--propagation", "private", "sh", "-c", "mount -t tmpfs none /mnt")
 
 
+@cache
+def _has_systemd() -> bool:
+    """Root, systemd's programs, and a kernel that lets us boot them in namespaces."""
+    from tests.systemd.rig import can_boot
+
+    return can_boot()
+
+
+@cache
+def _has_promtool() -> bool:
+    return shutil.which("promtool") is not None
+
+
 def _succeeds(*argv: str) -> bool:
     try:
         return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
@@ -68,6 +81,8 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "samba": _has_samba,
     "browser": _has_browser,
     "mounts": _has_mounts,
+    "systemd": _has_systemd,
+    "promtool": _has_promtool,
 }
 """Marker → is it there? `HEYGEMD_REQUIRE=ffmpeg,gpu` says what must be."""
 

@@ -1,7 +1,9 @@
 """The catalogue tells the truth about what ships, and finds what users bring."""
 
 import hashlib
+import json
 import os
+import struct
 import tomllib
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from heygemd import catalogue
 from heygemd.catalogue import LEAST_WEIGHTS_BYTES, choose_engine, find_weights, models
 from heygemd.errors import SetupError
 from heygemd.jobs.job import EngineName
+from heygemd.modellist import models_of
 
 PACKAGE = Path(catalogue.__file__).parent
 SIZE_BYTES = LEAST_WEIGHTS_BYTES + 5
@@ -72,7 +75,7 @@ def test_folder_without_weights_gives_none(tmp_path: Path) -> None:
     assert find_weights(tmp_path / "missing") is None
 
 
-@pytest.mark.parametrize("name", ["wav2lip_gan.pth", "wav2lip.pth", "wav2lip_gan.safetensors", "wav2lip.safetensors"])
+@pytest.mark.parametrize("name", [model.file for model in models_of("wav2lip")])
 def test_weights_are_found_by_their_catalogued_names(tmp_path: Path, name: str) -> None:
     sha256 = bring(tmp_path / name)
     found = find_weights(tmp_path)
@@ -85,6 +88,14 @@ def test_weights_are_found_by_their_catalogued_names(tmp_path: Path, name: str) 
 def test_other_names_are_not_taken(tmp_path: Path) -> None:
     bring(tmp_path / "something.pth")
     assert find_weights(tmp_path) is None
+
+
+def test_stripped_weights_come_before_those_they_were_made_from(tmp_path: Path) -> None:
+    bring(tmp_path / "wav2lip_gan.pth")
+    bring(tmp_path / "wav2lip_gan.safetensors")
+    found = find_weights(tmp_path)
+    assert found is not None
+    assert found.path.name == "wav2lip_gan.safetensors"
 
 
 def test_gan_weights_come_first(tmp_path: Path) -> None:
@@ -101,6 +112,42 @@ def test_weights_of_unknown_hash_are_taken_with_one_warning(tmp_path: Path) -> N
         assert find_weights(tmp_path) == find_weights(tmp_path)
     assert events(captured) == ["catalogue.weights_unlisted"]
     assert captured[0]["log_level"] == "warning"
+
+
+def test_file_that_is_still_being_copied_is_passed_over(tmp_path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "U8", "shape": [SIZE_BYTES], "data_offsets": [0, SIZE_BYTES]}}).encode()
+    whole = struct.pack("<Q", len(header)) + header
+    bring(tmp_path / "wav2lip.safetensors", whole, SIZE_BYTES)
+    bring(tmp_path / "wav2lip_gan.pth", b"\x80", SIZE_BYTES)
+    with structlog.testing.capture_logs() as captured:
+        assert find_weights(tmp_path) is None
+    assert events(captured) == ["catalogue.weights_skipped"] * 2
+    bring(tmp_path / "wav2lip.safetensors", whole, SIZE_BYTES + len(whole))
+    assert find_weights(tmp_path) is not None
+
+
+def test_damaged_copy_of_the_listed_file_is_passed_over(tmp_path: Path) -> None:
+    listed = next(model for model in models() if model.name == "wav2lip_sd_gan")
+    assert listed.size_bytes is not None
+    bring(tmp_path / listed.file, size_bytes=listed.size_bytes)
+    with structlog.testing.capture_logs() as captured:
+        assert find_weights(tmp_path) is None
+    assert events(captured) == ["catalogue.weights_skipped"]
+    assert "damaged" in captured[0]["reason"]
+
+
+def test_file_overwritten_in_place_is_read_again_though_its_times_were_set_back(tmp_path: Path) -> None:
+    path = tmp_path / "wav2lip_gan.pth"
+    bring(path)
+    seen = path.stat()
+    first = find_weights(tmp_path)
+    with path.open("r+b") as file:
+        file.write(b"swapped")
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    second = find_weights(tmp_path)
+    assert first is not None
+    assert second is not None
+    assert first.sha256 != second.sha256
 
 
 def test_file_is_read_again_only_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,12 +64,33 @@ def test_unknown_variable_is_told_the_nearest_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HEYGEMD_MODEL_DIR", "x")
     words = complaint()
     assert "HEYGEMD_MODEL_DIR" in words
-    assert "did you mean models_dir?" in words
+    assert "did you mean HEYGEMD_MODELS_DIR?" in words
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("HEYGEMD_RENDER__ENGIN", "HEYGEMD_RENDER__ENGINE"),
+        ("HEYGEMD_RENDER_ENGINE", "HEYGEMD_RENDER__ENGINE"),
+        ("heygemd_intake__setle_s", "HEYGEMD_INTAKE__SETTLE_S"),
+        ("HEYGEMD_ROOT", "HEYGEMD_ROOTS"),
+    ],
+)
+def test_a_misspelt_variable_of_a_table_is_told_the_whole_name(
+    monkeypatch: pytest.MonkeyPatch, wrong: str, right: str
+) -> None:
+    monkeypatch.setenv(wrong, "1")
+    assert f"unknown variable {wrong} (did you mean {right}?)" in complaint()
+
+
+def test_the_variable_that_names_the_configuration_is_none_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEYGEMD_CONFIG", "/somewhere.toml")
+    assert load().model_dump() == Settings().model_dump()
 
 
 def test_unknown_variable_of_a_table_is_told_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEYGEMD_RENDER__PRESETT", "fast")
-    assert "did you mean preset?" in complaint()
+    assert "did you mean HEYGEMD_RENDER__PRESET?" in complaint()
 
 
 def test_variable_of_the_test_suite_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,5 +133,5 @@ def test_every_value_of_the_config_file_is_the_default(repository: Path, file: P
     file.write_text("\n".join(bare), encoding="utf-8")
     assert load(file).model_dump() == Settings().model_dump()
     written = tomllib.loads(file.read_text(encoding="utf-8"))
-    assert written.keys() == Settings.model_fields.keys() - {"state_dir"}
+    assert written.keys() == Settings.model_fields.keys() - {"state_dir", "log_file", "metrics_file"}
     assert written["render"].keys() == RenderSettings.model_fields.keys()

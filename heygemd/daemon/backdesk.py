@@ -16,6 +16,8 @@ STATUS_ACTIVE_S = 5.0
 STATUS_IDLE_S = 20.0
 """Also an idle root tells that the daemon lives."""
 ROUND_LIMIT_S = 120.0
+LATE_S = 60.0
+"""A round that is begun so late, or whose answer is taken so late, is the sign of a loop that hangs."""
 
 
 class BackDesk:
@@ -25,6 +27,8 @@ class BackDesk:
         self.root = root
         self._clerk = Resident(nursery, Clerk, root)
         self._next_round_s = self._status_due_s = self._rest_until_s = 0.0
+        self._heard_s = 0.0
+        """When a round was last begun or ended."""
         self._sent = Round(folders={})
         self._notes: dict[str, str] = {}
         self._reports: dict[str, tuple[Batch, BatchReport]] = {}
@@ -64,6 +68,7 @@ class BackDesk:
         """Send the clerk when it is time; returns what it noticed, once."""
         answer = self._clerk.poll(now_s)
         if answer is not None:
+            self._heard_s = now_s
             return self._take(answer, now_s)
         is_due = now_s >= self._next_round_s or ((self._notes or self._reports) and now_s >= self._rest_until_s)
         if self._clerk.is_busy or not is_due:
@@ -79,6 +84,7 @@ class BackDesk:
         self._notes.clear()
         self._reports.clear()
         self._clerk.ask("go_round", self._sent, now_s=now_s, limit_s=ROUND_LIMIT_S)
+        self._heard_s = now_s
         self._next_round_s = min(self._status_due_s, now_s + WATCH_EVERY_S) if watched else self._status_due_s
         return None
 
@@ -91,6 +97,12 @@ class BackDesk:
         self._notes = dict(self._sent.notes) | self._notes
         self._reports = {batch.id: (batch, report) for batch, report in self._sent.reports} | self._reports
         return None
+
+    def patience_s(self, now_s: float) -> float:
+        """Return how long it may be from now until a round begins or ends; negative: that is overdue."""
+        if self._clerk.is_busy:
+            return self._heard_s + ROUND_LIMIT_S + LATE_S - now_s
+        return max(self._next_round_s, self._heard_s) + LATE_S - now_s  # a round may be wanted since just now
 
     def stop(self) -> None:
         """End the clerk."""

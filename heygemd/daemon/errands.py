@@ -55,9 +55,9 @@ class _Failure:
     traceback: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Nursery:
-    """Where children come from, and how they log."""
+    """Where children come from, and how those that are started from now on log."""
 
     server: ForkServerContext
     logs: LogChoice

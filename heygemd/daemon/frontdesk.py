@@ -11,8 +11,10 @@ from heygemd.daemon.desk import Desk
 from heygemd.daemon.errands import Nursery, Resident
 from heygemd.intake.alarm import Alarm
 from heygemd.intake.findings import Closing, Findings, KnownRows, Word
+from heygemd.jobs.job import RenderOptions
 from heygemd.jobs.roots import Root
-from heygemd.settings import Settings
+from heygemd.limits import Limits
+from heygemd.settings import IntakeSettings, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +22,8 @@ LOOK_PAUSE_S = 0.5
 """Between two looks, however loud the alarm is: a long copy wakes it many times a second."""
 ALARM_EVERY_S = 30.0
 """How often the alarm is looked after: its threads die silently with an unmount."""
+LATE_S = 60.0
+"""A look that is begun so late, or an answer that is taken so late, is the sign of a loop that hangs."""
 LONGEST_BACK_OFF = 8
 """An absent root is looked for less and less often, down to this part of the usual."""
 
@@ -30,9 +34,10 @@ class FrontDesk:
     def __init__(
         self, root: Root, settings: Settings, state_dir: Path, nursery: Nursery, wake: Callable[[], None]
     ) -> None:
-        self.root, self._settings = root, settings
-        options = default_options(settings.render)
-        self._desk = Resident(nursery, Desk, root, settings.intake, settings.limits, options, state_dir)
+        self.root, self._settings, self._nursery, self._state_dir = root, settings, nursery, state_dir
+        self._desk = self._hire()
+        self._replacement: Resident | None = None
+        """Goes by new settings; it takes over when the look under way has ended."""
         self._alarm = Alarm(root.inbox, self.look_now)
         self._wake = wake
         self._next_look_s = self._earliest_s = 0.0
@@ -47,7 +52,37 @@ class FrontDesk:
         """Batches whose folder is to be put away; asked for until the findings say that it was."""
         self.findings: Findings | None = None
         self.offline: str | None = None
+        self._look_began_s = self._asked_limit_s = 0.0
+        self.look_ended_s: float | None = None
+        """When the latest look had ended."""
+        self.look_s: float | None = None
+        """How long it took."""
         self._alarm.tend()
+
+    def _hire(self) -> Resident:
+        return Resident(self._nursery, Desk, self.root, *_told_to_child(self._settings), self._state_dir)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Go by other settings from the next look on; the child is kept when nothing that it knows has changed."""
+        before, self._settings = self._settings, settings
+        if _told_to_child(before) != _told_to_child(settings):
+            self._replacement = self._hire()
+            self.look_now()
+
+    @property
+    def watcher(self) -> Alarm:
+        """What wakes us."""
+        return self._alarm
+
+    def patience_s(self, now_s: float) -> float:
+        """Return how long it may be from now until this desk begins or ends a look; negative: that is overdue.
+
+        Counted from what it did last, and not from this call: whoever forgets it must not hide that by asking.
+        """
+        if self._desk.is_busy:
+            return self._look_began_s + self._asked_limit_s + LATE_S - now_s
+        # A look that is wanted sooner is not waited for with more impatience: it may be wanted since just now.
+        return max(self._next_look_s, self.look_ended_s or 0.0) + LATE_S - now_s
 
     @property
     def paused(self) -> str | None:
@@ -106,14 +141,18 @@ class FrontDesk:
             return found
         if now_s >= (self._earliest_s if self._wants_look else self._next_look_s):
             self._wants_look = False
+            self._look_began_s = now_s
+            self._take_over()
             self._told, self._word = replace(self._word, closing=tuple(self.closing.values())), Word()
-            self._desk.ask("look", self._told, now_s=now_s, limit_s=self._settings.intake.scan_limit_s)
+            self._asked_limit_s = self._settings.intake.scan_limit_s
+            self._desk.ask("look", self._told, now_s=now_s, limit_s=self._asked_limit_s)
         return None
 
     def _take_findings(self, now_s: float) -> Findings | None:
         answer = self._desk.poll(now_s)
         if answer is None:
             return None
+        self.look_ended_s, self.look_s = now_s, now_s - self._look_began_s
         self._earliest_s = now_s + LOOK_PAUSE_S
         if not answer.is_good:
             self._tell_again()
@@ -129,6 +168,11 @@ class FrontDesk:
         if found.arrivals or found.batches:
             self._wants_look = True  # to acknowledge them, and to see what else came with them
         return found
+
+    def _take_over(self) -> None:
+        if self._replacement is not None:
+            self._desk.end()
+            self._desk, self._replacement = self._replacement, None
 
     def _tell_again(self) -> None:
         """Keep what may not have been heard; all of it may be told twice."""
@@ -163,3 +207,7 @@ class FrontDesk:
         """End alarm and child."""
         self._alarm.stop()
         self._desk.end()
+
+
+def _told_to_child(settings: Settings) -> tuple[IntakeSettings, Limits, RenderOptions]:
+    return settings.intake, settings.limits, default_options(settings.render)

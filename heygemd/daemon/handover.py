@@ -80,6 +80,10 @@ class Handover:
         self._endings: dict[str, _Ending] = {}
         self._finished: list[str] = []
 
+    def reconfigure(self, settings: OutboxSettings) -> None:
+        """Go by other settings from the next step on."""
+        self._settings = settings
+
     def resume(self) -> None:
         """Put away what an earlier run recorded but did not finish moving."""
         for job in self._store.to_put_away():
@@ -127,7 +131,7 @@ class Handover:
     def put_away(self, job: Job, traceback: str = "") -> None:
         """Say that a job has failed, and move its inputs."""
         report = self._begin_end(job, traceback)
-        log.info("job.ended", **report.to_dict())
+        log.info("job.ended", job_id=job.id, **report.to_dict())
 
     def _begin_end(self, job: Job, traceback: str = "") -> Report:
         now = self._wall()
@@ -303,7 +307,7 @@ class Handover:
         if ending.film is None:
             worked = worked_on(self._store, job.id, self._wall())
             ending.report = Report.of_ended(job, finished_at=self._wall(), started_at=worked.started_at)
-        log.info("job.ended", **ending.report.published_as(file_name).to_dict())
+        log.info("job.ended", job_id=job.id, **ending.report.published_as(file_name).to_dict())
 
     def _pause(self, ending: _Ending, error: ResourceError) -> bool:
         if not ending.pause:

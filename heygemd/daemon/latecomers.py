@@ -68,6 +68,12 @@ def come(path: Path, known: frozenset[str]) -> Root:
     return root
 
 
+def refuse_state_within(root: Root, state_dir: Path) -> None:
+    """Raise SetupError E401 when people who share a root could reach the store."""
+    if state_dir.is_relative_to(root.path):
+        raise SetupError("E401", f"the state directory {state_dir} must not lie inside the root {root.path}")
+
+
 def _wait_for(errand: Errand, clock: Callable[[], float]) -> Answer:
     """Wait: the daemon does nothing else before it has begun."""
     while (answer := errand.poll(clock())) is None:
@@ -82,6 +88,8 @@ class Latecomers:
         self.paths, self._nursery, self._clock = list(paths), nursery, clock
         self._errands: dict[Path, Errand] = {}
         self._refused: set[Path] = set()
+        self.reasons: dict[Path, str] = {}
+        """Why a root is not served, as far as that was told; also of those that are not asked for any more."""
         self.known: frozenset[str] = frozenset()
         """Ids of the jobs whose leavings may be swept."""
         self._due_s = clock() + EVERY_S if paths else float("inf")
@@ -105,7 +113,10 @@ class Latecomers:
             del self._errands[path]
             if answer.is_good:
                 self.paths.remove(path)
+                self.reasons.pop(path, None)
                 arrived.append(answer.value)
+            elif answer.error is not None:
+                self.reasons[path] = answer.error.message
         if not self.paths and not self._errands:
             self._due_s = float("inf")
         elif now_s >= self._due_s:
@@ -117,11 +128,17 @@ class Latecomers:
                     )  # fmt: skip
         return tuple(arrived)
 
+    def add(self, path: Path) -> None:
+        """Ask for one more root from now on; it may be there already."""
+        self.paths.append(path)
+        self._due_s = self._clock()
+
     def refuse(self, root: Root, error: HeygemdError) -> None:
         """Say once why a root that has come cannot be served; one that another daemon serves is asked for again."""
         if root.path not in self._refused:
             log.error("root.refused", root=str(root.path), error_code=error.code, reason=error.message)
         self._refused.add(root.path)
+        self.reasons[root.path] = error.message
         if error.code == "E404":
             self.paths.append(root.path)
             self._due_s = self._clock() + EVERY_S
@@ -131,6 +148,7 @@ class Latecomers:
         if path not in self._refused:
             log.warning("root.went_offline", root=str(path), reason=reason)
         self._refused.add(path)
+        self.reasons[path] = reason
         self.paths.append(path)
         self._due_s = self._clock() + EVERY_S
 

@@ -10,38 +10,41 @@ Whatever may block lies behind an arrow to a child.
 """
 
 import os
-import select
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 import structlog
 
 from heygemd import __version__, catalogue, places
-from heygemd.assembly import open_scheduler, utc_now
+from heygemd.assembly import utc_now
 from heygemd.daemon.backdesk import BackDesk
 from heygemd.daemon.batchbook import BatchBook
-from heygemd.daemon.errands import Nursery, open_nursery
+from heygemd.daemon.bell import Bell
+from heygemd.daemon.bulletin import Bulletin
+from heygemd.daemon.errands import Nursery
 from heygemd.daemon.frontdesk import FrontDesk
 from heygemd.daemon.handover import Handover
-from heygemd.daemon.latecomers import Latecomers, find_roots, sweep_outboxes
+from heygemd.daemon.latecomers import Latecomers, refuse_state_within
+from heygemd.daemon.measuring import Ledger
+from heygemd.daemon.notify import Heart, ServiceManager
 from heygemd.daemon.reception import Reception
+from heygemd.daemon.reload import Reloader
+from heygemd.daemon.requests import RequestClerk
 from heygemd.daemon.snapshot import take_snapshot
 from heygemd.daemon.sweeper import Sweeper
 from heygemd.daemon.twins import Twins
 from heygemd.errors import ResourceError, SetupError
-from heygemd.intake.filesystems import is_local
-from heygemd.intake.roots import open_roots, refuse_nested
+from heygemd.intake.roots import refuse_nested
 from heygemd.jobs.export import EventLog
-from heygemd.jobs.job import EngineName
 from heygemd.jobs.roots import Root
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
-from heygemd.log import LogChoice
-from heygemd.media.ffmpeg import require_tools
+from heygemd.log import configure
 from heygemd.outbox.status import Snapshot
 from heygemd.scheduler.scheduler import FilmReady, Outcome, Scheduler
 from heygemd.settings import Settings
@@ -49,6 +52,11 @@ from heygemd.settings import Settings
 log = structlog.get_logger(__name__)
 
 FAULT_PAUSE_S = 5.0
+FAULTS_BETWEEN = 100
+"""A fault that comes again and again is told each time after so many."""
+LOOP = "loop"
+TICK_WITHIN_S = 30.0
+"""A tick waits for nothing: the longest sleep is 5 s, the pause after a fault another 5."""
 EVENTS_NAME = "events.jsonl"
 """In the state directory: one line per transition of a job."""
 
@@ -67,9 +75,18 @@ class Daemon:
         scheduler: Scheduler,
         nursery: Nursery,
         locks: ExitStack,
+        manager: ServiceManager,
+        reloader: Reloader,
     ) -> None:
         self.settings, self.state_dir, self.store, self.scheduler = settings, state_dir, store, scheduler
-        self._nursery, self._locks = nursery, locks
+        self._nursery, self._locks, self._manager, self.reloader = nursery, locks, manager, reloader
+        self.heart, self.ledger, self.bulletin = Heart(), Ledger(), Bulletin(manager)
+        self.requests = RequestClerk(nursery, utc_now)
+        self.started_at = utc_now()
+        self.paused = ""
+        """Why nothing goes on at all, if so."""
+        self.queue_ends_at: datetime | None = None
+        """As the latest snapshot has estimated."""
         self._roots: dict[str, Root] = {}
         self.handover = Handover(
             store=store,
@@ -92,9 +109,11 @@ class Daemon:
         self.latecomers = Latecomers(absent, nursery, time.monotonic)
         self.event_log = EventLog(state_dir / EVENTS_NAME, store)
         self._has_event_trouble = False
+        self._late: tuple[str, ...] = ()
+        self._fault, self._fault_count = "", 0
         self._cached_before = 0
         """Entries of the cache made since the start, when it was last swept for that."""
-        self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._bell = Bell()
         self.desks: list[FrontDesk] = []
         self.clerks: dict[str, BackDesk] = {}
         self.reception = Reception(
@@ -108,9 +127,7 @@ class Daemon:
         )
         for root in roots:
             self.serve(root)
-        self._stop_signal: int | None = None
         self._outcomes: list[Outcome] = []
-        self.ended_counts = {JobState.DONE: 0, JobState.FAILED: 0, JobState.CANCELLED: 0}
 
     def serve(self, root: Root) -> None:
         """Begin to look at a root."""
@@ -119,37 +136,34 @@ class Daemon:
         self.clerks[root.uuid] = BackDesk(root, self._nursery)
 
     def wake(self) -> None:
-        """End the present sleep of the loop; safe from any thread and from a signal handler."""
-        try:
-            os.write(self._wake_in, b"x")
-        except BlockingIOError:
-            return  # already full of wake-ups
+        """End the present sleep of the loop; safe from any thread."""
+        self._bell.ring()
 
     def run(self, *, until_idle: bool = False, on_tick: Callable[[], None] | None = None) -> int:
         """Tick until told to stop, or until nothing is left to do; returns how many jobs failed meanwhile."""
-        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         log.info("daemon.started", version=__version__, pid=os.getpid(), roots=[str(d.root.path) for d in self.desks])
-        try:
-            while self._stop_signal is None and not (until_idle and self.is_idle()):
+        with self._bell.answering_signals(), ExitStack() as stack:
+            stack.callback(self.stop)
+            self._manager.ready("started")  # not before: a reload that waits for it sends its signal at once
+            while self._bell.end_signal is None and not (until_idle and self.is_idle()):
                 self._guarded_tick()
+                self._feed_watchdog()
                 if on_tick is not None:
                     on_tick()
                 self._sleep(0.25 if on_tick is not None else 5.0)
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-            self.stop()
-        return self.ended_counts[JobState.FAILED]
+        return self.ledger.ended[JobState.FAILED]
 
     def tick(self) -> None:
-        """One round: intake → store → scheduler → handover → what people read."""
+        """One round: requests → intake → store → scheduler → handover → what people read."""
         now_s = time.monotonic()
+        self.requests.tick(self)
         for root in self.latecomers.tick():
             self._welcome(root)
         for desk in self.desks:
             found = desk.tick(now_s)
             if found is not None:
                 self.reception.receive(desk, found)
+            self.heart.beat(f"inbox {desk.root.path}", desk.patience_s(now_s))
         self._outcomes += self.scheduler.tick()
         while self._outcomes:
             self._end(self._outcomes[0])
@@ -164,20 +178,27 @@ class Daemon:
         self._watch_cache()
         self.sweeper.tick(self.desks)
         self._export_events()
+        self.paused = ""
+        self.bulletin.tick(self)
 
     def is_idle(self) -> bool:
         """Every inbox is quiet, and no job is queued, running or on its way out."""
         if not self.handover.is_idle() or not all(desk.is_quiet for desk in self.desks):
             return False
-        if not self.batches.is_idle or not all(clerk.is_idle for clerk in self.clerks.values()):
+        if not all(clerk.is_idle for clerk in self.clerks.values()) or not (
+            self.requests.is_idle and self.batches.is_idle
+        ):
             return False
         return not self.store.has_work(desk.root.uuid for desk in self.desks)
 
     def stop(self) -> None:
         """Give the work in hand back to the queue; whatever is not finished is resumed by the next run."""
-        log.info("daemon.stopping", signal=self._stop_signal)
+        grace_s = 0.0 if self._bell.is_hurried else self.settings.render.stop_grace_s
+        log.info("daemon.stopping", signal=self._bell.end_signal)
+        self._manager.stopping(grace_s)
+        self.requests.stop()
         self.handover.stop()
-        self.scheduler.stop(self.settings.render.stop_grace_s)
+        self.scheduler.stop(grace_s)
         self.sweeper.stop()
         self.latecomers.stop()
         for desk in self.desks:
@@ -187,11 +208,48 @@ class Daemon:
         self._export_events()
         log.info("daemon.figures", **self.scheduler.tally.as_dict())
         log.info("daemon.stopped")
+        self._manager.close()
+
+    def apply(self, settings: Settings) -> None:
+        """Go by other settings from now on; what is in work goes on."""
+        before, self.settings = self.settings, settings
+        if settings.log_level != before.log_level:
+            self._nursery.logs = replace(self._nursery.logs, level=settings.log_level)
+            configure(self._nursery.logs)
+        if settings.render != before.render or settings.limits != before.limits:
+            self.scheduler.reconfigure(settings.render, settings.limits)
+            self.reception.reconfigure(settings.render.aging_s)
+        for desk in self.desks:
+            desk.reconfigure(settings)
+        self.handover.reconfigure(settings.outbox)
+        self.sweeper.reconfigure(settings.retention)
+        for path in settings.roots:
+            if path not in before.roots:
+                self.latecomers.add(path)
+        self.bulletin.tell_now()
+
+    def _reload(self) -> None:
+        self._bell.is_reload_wanted = False
+        self._manager.reloading()
+        try:
+            self.reloader.reload(self)
+        finally:  # whatever came of it: systemd waits for this
+            self.bulletin.tell_now()
+            self._manager.ready(self.reloader.sentence)
+
+    def _feed_watchdog(self) -> None:
+        late = self.heart.late()
+        if late and late != self._late:
+            log.error("daemon.loop_late", loops=list(late))
+        self._late = late
+        if not late:
+            self._manager.feed()
 
     def _welcome(self, root: Root) -> None:
         """Serve a root that was mounted after the start."""
         try:
             refuse_nested([*self._roots.values(), root])
+            refuse_state_within(root, self.state_dir)
             self._locks.enter_context(places.locked(root.private / "lock"))
         except SetupError as error:
             self.latecomers.refuse(root, error)
@@ -211,6 +269,7 @@ class Daemon:
         )
         if noticed is not None:
             self.reception.obey(noticed, desk)
+        self.heart.beat(f"clerk {root.path}", self.clerks[root.uuid].patience_s(now_s))
 
     def _watch_cache(self) -> None:
         made = self.scheduler.tally.cache_misses.total()
@@ -235,8 +294,8 @@ class Daemon:
 
     def _put_away(self, job_id: str) -> None:
         job = self.store.get(job_id)
-        if job is not None and job.state in self.ended_counts:
-            self.ended_counts[job.state] += 1
+        if job is not None:
+            self.ledger.note(job)
         self.reception.forget(job_id)
         self._discard_work(job_id)
         for clerk in self.clerks.values():
@@ -257,15 +316,48 @@ class Daemon:
 
     def _guarded_tick(self) -> None:
         try:
+            self._patient_tick()
+        except Exception:
+            # The border of one tick: a bug must not end a daemon that has work in hand. It is loud, and slow; when
+            # every tick fails, nobody feeds the watchdog, and a new start may help.
+            if self._is_news(traceback.format_exc()):
+                log.exception("daemon.tick_failed", repeated=self._fault_count)
+            self._bell.rest(FAULT_PAUSE_S)
+
+    def _patient_tick(self) -> None:
+        if self._bell.is_reload_wanted:
+            self._reload()
+        try:
             self.tick()
         except ResourceError as error:
             # The store itself cannot be written: a full disk is no bug. Nothing is lost; what failed is done again.
+            # Nothing hangs either, whoever had no turn in this tick, and a new start would change nothing.
+            self.heart.excuse(TICK_WITHIN_S)
+            self._pause(error)
+            self.heart.beat(LOOP, TICK_WITHIN_S)
+            self._bell.rest(FAULT_PAUSE_S)
+        else:
+            self.heart.beat(LOOP, TICK_WITHIN_S)
+
+    def _is_news(self, trace: str) -> bool:
+        """Tell whether a fault is worth its traceback: the same one is not, every few seconds for months."""
+        self._fault_count = self._fault_count + 1 if trace == self._fault else 0
+        self._fault = trace
+        return self._fault_count % FAULTS_BETWEEN == 0
+
+    def _pause(self, error: ResourceError) -> None:
+        """Say once why nothing goes on."""
+        reason = f"{error.code} {error.message}"
+        if reason != self.paused:
             log.warning("daemon.paused", error_code=error.code, reason=error.message)
-            self._rest(FAULT_PAUSE_S)
-        except Exception:
-            # The border of one tick: a bug must not end a daemon that has work in hand. It is loud, and slow.
-            log.exception("daemon.tick_failed")
-            self._rest(FAULT_PAUSE_S)
+        self.paused = reason
+        self._manager.status(f"paused: {reason}")
+        with suppress(ResourceError):  # a store that cannot be written may still be read
+            self.bulletin.tick(self)
+
+    def unwritten(self) -> tuple[str, ...]:
+        """What operators read and cannot be written just now."""
+        return (*(("events",) if self._has_event_trouble else ()), *self.bulletin.unwritten)
 
     def _sleep(self, most_s: float) -> None:
         """Wait for a child, a wake-up or the next look."""
@@ -274,93 +366,18 @@ class Daemon:
         wait_s = min(
             most_s,
             self.latecomers.due_s(now_s),
+            self.requests.due_s(now_s),
+            self.bulletin.due_s(now_s),
             *(desk.due_s(now_s) for desk in self.desks),
             *(clerk.due_s(now_s) for clerk in clerks),
         )
-        numbers = [self._wake_out, *self.scheduler.filenos(), *self.handover.filenos(), *self.batches.filenos()]
-        numbers += [*self.latecomers.filenos(), *self.sweeper.filenos()]
+        numbers = [*self.scheduler.filenos(), *self.handover.filenos(), *self.batches.filenos()]
+        numbers += [*self.latecomers.filenos(), *self.sweeper.filenos(), *self.requests.filenos()]
         numbers += [number for desk in self.desks for number in desk.filenos()]
         numbers += [number for clerk in clerks for number in clerk.filenos()]
-        ready, _, _ = select.select(numbers, [], [], wait_s)
-        if self._wake_out in ready:
-            os.read(self._wake_out, 4096)
-
-    def _rest(self, pause_s: float) -> None:
-        """Do nothing, whatever calls, but a signal."""
-        end_s = time.monotonic() + pause_s
-        while self._stop_signal is None and (left_s := end_s - time.monotonic()) > 0:
-            if select.select([self._wake_out], [], [], left_s)[0]:
-                os.read(self._wake_out, 4096)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self._stop_signal = number
-        self.wake()
+        self._bell.sleep(numbers, wait_s)
 
     def snapshot(self, root: Root) -> Snapshot:
         """What people may read on the share about `root`."""
         desk = next(desk for desk in self.desks if desk.root.uuid == root.uuid)
         return take_snapshot(self, desk)
-
-
-def _find_roots(settings: Settings, nursery: Nursery) -> tuple[tuple[Root, ...], tuple[Path, ...]]:
-    """Open the roots. Only a daemon that knows where its state lies can wait for one that is not mounted yet."""
-    if settings.state_dir is None and "STATE_DIRECTORY" not in os.environ:
-        return open_roots(settings.roots), ()
-    return find_roots(settings.roots, nursery, time.monotonic)
-
-
-def _lock_roots(roots: tuple[Root, ...], stack: ExitStack) -> tuple[tuple[Root, ...], tuple[Path, ...]]:
-    """Keep other daemons away; a share that cannot be written just now is left for later."""
-    held: list[Root] = []
-    refused: list[Path] = []
-    for root in roots:
-        try:
-            stack.enter_context(places.locked(root.private / "lock"))
-            held.append(root)
-        except OSError as error:
-            log.warning("root.went_offline", root=str(root.path), reason=f"{error.filename}: {error.strerror}")
-            refused.append(root.path)
-    return tuple(held), tuple(refused)
-
-
-@contextmanager
-def open_daemon(settings: Settings) -> Iterator[Daemon]:
-    """Everything a daemon needs, in order, and all of it closed again; raises SetupError."""
-    require_tools()
-    # Also hashes the weights once, here, so that no tick ever waits for 436 MB.
-    catalogue.choose_engine(EngineName(settings.render.engine), settings.models_dir)
-    nursery = open_nursery(LogChoice(level=settings.log_level))
-    roots, absent = _find_roots(settings, nursery)
-    state_dir = places.state_dir(settings, roots)
-    for root in roots:
-        if state_dir.is_relative_to(root.path):
-            raise SetupError("E401", f"the state directory {state_dir} must not lie inside the root {root.path}")
-    places.make_private(state_dir)
-    if not is_local(state_dir):
-        raise SetupError("E401", f"the state directory {state_dir} must lie on a local disk, not on a network mount")
-    with ExitStack() as stack:
-        stack.enter_context(places.locked(state_dir / "lock"))
-        roots, refused = _lock_roots(roots, stack)
-        absent += refused
-        store = JobStore(state_dir / "jobs.sqlite")
-        stack.callback(store.close)
-        for job in store.recover(utc_now()):
-            log.info("job.recovered", job_id=job.id, name=job.name)
-        scheduler = open_scheduler(settings, store, state_dir)
-        daemon = Daemon(
-            settings=settings,
-            roots=roots,
-            absent=absent,
-            state_dir=state_dir,
-            store=store,
-            scheduler=scheduler,
-            nursery=nursery,
-            locks=stack,
-        )
-        daemon.sweep_work()
-        known = store.ids()
-        sweep_outboxes(roots, known, nursery, time.monotonic)
-        daemon.latecomers.known = known
-        daemon.handover.resume()
-        yield daemon

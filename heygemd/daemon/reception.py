@@ -108,20 +108,35 @@ class Reception:
     def obey(self, noticed: Noticed, desk: FrontDesk) -> None:
         """Cancel what people have cancelled in `processing/`."""
         for one in (*noticed.cancelled, *noticed.taken_away):
-            for job in self.batches.cancel(one, desk):
-                self._cancel(job)
-            job_or_none = self.store.get(one)
-            if job_or_none is not None:
-                self._cancel(job_or_none)
+            self.cancel_batch(one, desk)
+            job = self.store.get(one)
+            if job is not None:
+                self.cancel(job)
 
-    def _cancel(self, job: Job) -> None:
+    def cancel_batch(self, batch_id: str, desk: FrontDesk) -> int:
+        """Stop a batch, if it is one, and cancel its jobs; returns how many."""
+        jobs = self.batches.cancel(batch_id, desk)
+        if not jobs and self.store.is_stopped(batch_id) and self._has_unfinished(batch_id):
+            jobs = tuple(self.store.jobs_of_batch(batch_id))  # a full disk has interrupted an earlier call
+        return sum([self.cancel(job) for job in jobs])
+
+    def _has_unfinished(self, batch_id: str) -> bool:
+        by_state = self.store.batch_progress(batch_id).by_state
+        return bool(by_state[JobState.QUEUED] or by_state[JobState.RUNNING])
+
+    def cancel(self, job: Job) -> bool:
         """Cancel a job that has not ended; one whose film is on its way out is past that."""
         if job.state not in (JobState.QUEUED, JobState.RUNNING) or self.handover.has(job.id):
-            return
+            return False
         self.scheduler.cancel(job.id)
         cancelled = self.store.move(job.id, JobState.CANCELLED, at=utc_now())
         log.info("job.cancelled", job_id=job.id, name=job.name)
         self.handover.put_away(cancelled)
+        return True
+
+    def reconfigure(self, aging_s: float) -> None:
+        """Give new jobs their turn by another setting."""
+        self._aging_s = aging_s
 
     def forget(self, job_id: str) -> None:
         """The job is put away."""

@@ -69,8 +69,9 @@ def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
     line = outlook.in_turn({job.id: job for job in (*glance, *queue)}.values())
     at_work = [(job, progress[job.id]) for job in running]
     foreseen = _foresee(now, at_work, line, outlook, faces_of((*running, *ended)))
+    daemon.queue_ends_at = foreseen.ends_at if glance and len(glance) < GLANCE else None
     counts = daemon.store.counts(root.uuid)
-    reason = desk.offline or desk.paused or _handover_pause(daemon, root)
+    reason = pause_of(daemon, desk)
     waiting = found.waiting if found else ()
     batches = daemon.batches.of_root(root.uuid)
     shown = Snapshot(
@@ -79,7 +80,7 @@ def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
         host=socket.gethostname(),
         version=__version__,
         root=RootStatus(
-            path=root.path, uuid=root.uuid, state=_state(desk.offline, reason), reason=reason, code=_code(reason)
+            path=root.path, uuid=root.uuid, state=state_of(desk.offline, reason), reason=reason, code=_code(reason)
         ),
         counts=counts,
         running=tuple(
@@ -100,7 +101,13 @@ def take_snapshot(daemon: "Daemon", desk: "FrontDesk") -> Snapshot:
 # The state of the root -----------------------------------------------------------------------------------------------
 
 
-def _state(offline: str | None, reason: str | None) -> RootState:
+def pause_of(daemon: "Daemon", desk: "FrontDesk") -> str | None:
+    """Return why work on this root does not go on, if it does not."""
+    return desk.offline or desk.paused or _handover_pause(daemon, desk.root)
+
+
+def state_of(offline: str | None, reason: str | None) -> RootState:
+    """Tell offline from paused."""
     return RootState.OFFLINE if offline else RootState.PAUSED if reason else RootState.ONLINE
 
 
@@ -158,8 +165,13 @@ def _waiting(group: Waiting, now: datetime) -> WaitingFile:
         reason=group.why.value,
         since=group.since,
         why=group.why.name,
-        needs_you=group.why in _STUCK or (group.why in _STUCK_LATER and (now - group.since).total_seconds() > NOTICE_S),
+        needs_you=needs_you(group, now),
     )
+
+
+def needs_you(group: Waiting, now: datetime) -> bool:
+    """Tell whether files of the inbox stay as they are until a person does something."""
+    return group.why in _STUCK or (group.why in _STUCK_LATER and (now - group.since).total_seconds() > NOTICE_S)
 
 
 def _problem(wrong: Misconfigured) -> ConfigProblem:

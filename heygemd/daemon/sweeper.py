@@ -1,17 +1,18 @@
 """Keeps disks from filling up: old originals, caches, private copies that nobody needs. One root at a time."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import structlog
 
-from heygemd.daemon.errands import Errand, Nursery
+from heygemd.daemon.errands import Answer, Errand, Nursery
 from heygemd.daemon.frontdesk import FrontDesk
 from heygemd.jobs.roots import Root
 from heygemd.jobs.store import JobStore
-from heygemd.outbox.retention import CacheSwept, sweep_cache, sweep_root
+from heygemd.outbox.retention import CacheSwept, Swept, sweep_cache, sweep_root
 from heygemd.settings import RetentionSettings
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,30 @@ ROOMY_SHARE = 0.5
 """A cache that was filled less than this can wait for the round: it does not double within `EVERY_S`."""
 LIMIT_S = 1800.0
 GIB = 1 << 30
+
+
+@dataclass(slots=True)
+class Pruning:
+    """A sweep that somebody asked for, with limits of its own."""
+
+    settings: RetentionSettings
+    todo: list[Root | None]
+    """None: the cache, all of it."""
+    away: tuple[str, ...] = ()
+    """Roots that are left out, for they are not there."""
+    done: int = 0
+    failed: int = 0
+    cache_entries: int = 0
+    freed_bytes: int = 0
+    troubles: tuple[str, ...] = ()
+
+    def note(self, swept: object) -> None:
+        """Add what one sweep has deleted."""
+        if isinstance(swept, Swept):
+            self.done, self.failed = self.done + swept.done, self.failed + swept.failed
+            self.freed_bytes += swept.freed_bytes
+        elif isinstance(swept, CacheSwept):
+            self.cache_entries += swept.deleted
 
 
 class Sweeper:
@@ -48,6 +73,37 @@ class Sweeper:
         """What the latest sweep of the cache has left; not known before the first."""
         self._cache_swept_s = -math.inf
         self._cache_due_s = math.inf
+        self._pruning: Pruning | None = None
+        self._is_pruning = False
+        """The errand under way belongs to it."""
+
+    def reconfigure(self, settings: RetentionSettings) -> None:
+        """Go by other settings from the next sweep on."""
+        self._settings = settings
+
+    @property
+    def cache_bytes(self) -> int | None:
+        """How large the cache was after the latest sweep; None before the first."""
+        return None if math.isinf(self._cache_bytes) else int(self._cache_bytes)
+
+    def prune(
+        self, desks: Sequence[FrontDesk], *, done_days: int | None, failed_days: int | None, with_cache: bool
+    ) -> Pruning:
+        """Sweep every root that is there, now, with these ages (None: as the settings say).
+
+        Only one at a time.
+        """
+        wanted = {"done_days": done_days, "failed_days": failed_days}
+        settings = self._settings.model_copy(update={name: days for name, days in wanted.items() if days is not None})
+        todo: list[Root | None] = [desk.root for desk in desks if desk.offline is None]
+        away = tuple(str(desk.root.path) for desk in desks if desk.offline is not None)
+        self._pruning = Pruning(settings, [*todo, *([None] if with_cache else [])], away)
+        return self._pruning
+
+    @property
+    def is_pruning(self) -> bool:
+        """Tell whether the pruning that was asked for is still under way."""
+        return self._pruning is not None
 
     def filenos(self) -> list[int]:
         """Readable when an errand has ended."""
@@ -71,11 +127,10 @@ class Sweeper:
             if answer is None:
                 return
             self._errand = None
-            if not answer.is_good:
-                reason = answer.error.message if answer.error else answer.fault.strip().splitlines()[-1]
-                log.warning("sweeper.failed", reason=reason)
-            elif isinstance(answer.value, CacheSwept):
-                self._cache_bytes = answer.value.kept_bytes
+            self._take(answer)
+        if self._pruning is not None:
+            self._go_on_pruning(now_s)
+            return
         if now_s >= self._due_s:
             self._due_s = now_s + EVERY_S
             self._todo = [desk.root for desk in desks if desk.offline is None]
@@ -86,15 +141,40 @@ class Sweeper:
         if now_s >= self._cache_due_s and None not in self._todo:
             self._todo.insert(0, None)
         if self._todo:
-            self._begin(self._todo.pop(0), now_s)
+            self._begin(self._todo[0], now_s)
+            self._todo.pop(0)
 
-    def _begin(self, root: Root | None, now_s: float) -> None:
-        settings = self._settings
+    def _take(self, answer: Answer) -> None:
+        """Note what a sweep has done."""
+        pruning = self._pruning if self._is_pruning else None
+        self._is_pruning = False
+        if not answer.is_good:
+            reason = answer.error.message if answer.error else answer.fault.strip().splitlines()[-1]
+            log.warning("sweeper.failed", reason=reason)
+            if pruning is not None:
+                pruning.troubles += (reason,)
+            return
+        if isinstance(answer.value, CacheSwept):
+            self._cache_bytes = answer.value.kept_bytes
+        if pruning is not None:
+            pruning.note(answer.value)
+
+    def _go_on_pruning(self, now_s: float) -> None:
+        pruning = self._pruning
+        if pruning is None or not pruning.todo:
+            self._pruning = None
+            return
+        self._begin(pruning.todo[0], now_s, pruning)
+        pruning.todo.pop(0)  # only now: a store that cannot be read must not lose a root
+        self._is_pruning = True
+
+    def _begin(self, root: Root | None, now_s: float, pruning: Pruning | None = None) -> None:
+        settings = pruning.settings if pruning else self._settings
         if root is None:
             self._cache_swept_s, self._cache_due_s = now_s, math.inf
+            most_bytes = 0 if pruning else self._cache_limit_bytes
             self._errand = Errand(
-                self._nursery, sweep_cache, self._state_dir / "cache", self._cache_limit_bytes,
-                now_s=now_s, limit_s=LIMIT_S,
+                self._nursery, sweep_cache, self._state_dir / "cache", most_bytes, now_s=now_s, limit_s=LIMIT_S
             )  # fmt: skip
             return
         self._errand = Errand(
@@ -109,7 +189,7 @@ class Sweeper:
             self._errand = None
 
 
-def sweep_originals(root: Root, now: datetime, settings: RetentionSettings, keeps: dict[str, int]) -> object:
+def sweep_originals(root: Root, now: datetime, settings: RetentionSettings, keeps: dict[str, int]) -> Swept:
     """Remove what is older than the settings say; runs in a child."""
     return sweep_root(
         root,

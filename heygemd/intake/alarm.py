@@ -52,6 +52,20 @@ class Alarm:
         self._watched: tuple[int, int] | None = None
         self._is_wanted = False
         self._trouble: str | None = None
+        self.rebuilds = 0
+        """How often it had died and was begun anew."""
+
+    @property
+    def overflows(self) -> int:
+        """How often events were lost, or watchdog complained of something else."""
+        return self._complaints.count
+
+    @property
+    def state(self) -> str:
+        """`on`, `dead` (it should wake us and does not), or `off`: a mount is looked at on schedule only."""
+        if self._observer is None:
+            return "dead" if self._is_wanted else "off"
+        return "on" if all(thread.is_alive() for thread in self._threads) else "dead"
 
     def start(self) -> None:
         """Begin to watch; nothing happens on a mount, and only a warning when the kernel refuses (too many watches).
@@ -79,7 +93,9 @@ class Alarm:
 
     def _keep(self) -> None:
         is_new = self._observer is None
-        if is_new or self.needs_rebuild():
+        needs_rebuild = self.needs_rebuild()
+        if is_new or needs_rebuild:
+            self.rebuilds += needs_rebuild and not is_new
             self.start()
             if self._observer is not None:
                 self._wake()  # what was born while nobody watched wakes nobody
@@ -138,9 +154,11 @@ class _Complaints(logging.Handler):
     def __init__(self, wake: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
         self._wake = wake
+        self.count = 0
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
         log.warning("intake.alarm_complained", reason=record.getMessage())
         self._wake()
 

@@ -39,9 +39,12 @@ Record = dict[str, Any]
 class Database:
     """One connection; every fault of SQLite leaves it as an error that says who must act."""
 
-    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+    def __init__(self, path: Path, *, readonly: bool = False, may_migrate: bool = True) -> None:
         with _sorted_faults(path):
-            self._db = _connect_to_read(path) if readonly else _connect_to_write(path)
+            if readonly:
+                self._db = _connect_to_read(path)
+            else:
+                self._db = _connect_to_write(path) if may_migrate else _connect_beside(path)
 
     def close(self) -> None:
         """Give the files back."""
@@ -101,20 +104,52 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    if not path.is_file():
+def _connect_beside(path: Path) -> sqlite3.Connection:
+    """Open for writing a store that another process looks after: neither made nor migrated here."""
+    _require_store(path, os.R_OK | os.W_OK)
+    db = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    try:
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        _require_schema(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _require_store(path: Path, rights: int) -> None:
+    """Raise SetupError E401 when there is no store, E407 when this user may not use it so."""
+    try:
+        is_there = path.is_file()
+    except PermissionError as error:
+        raise SetupError("E407", f"{path}: {error.strerror}") from error
+    if not is_there:
         raise SetupError("E401", f"there is no job store at {path}: the daemon has not run with this state directory")
+    # A store in WAL mode is written by opening files beside it.
+    if not os.access(path, rights) or (rights & os.W_OK and not os.access(path.parent, os.W_OK)):
+        raise SetupError("E407", f"{path} may not be {'written' if rights & os.W_OK else 'read'} by this user")
+
+
+def _require_schema(db: sqlite3.Connection, path: Path) -> None:
+    version, known = _version(db), len(schema_sections())
+    if version == 0:
+        raise SetupError("E401", f"the job store {path} is still empty: the daemon is only just making it")
+    if version != known:
+        older = "start the new daemon once" if version < known else "use the program of the daemon"
+        raise SetupError("E401", f"the job store {path} has schema {version}, this program knows {known}: {older}")
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    _require_store(path, os.R_OK)
     # A reader that may not write the directory cannot rebuild the WAL index of a store that was closed cleanly;
     # then no writer is there, and the file alone is the whole truth.
     for mode in ("mode=ro", "immutable=1"):
         db = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
         try:
             db.row_factory = sqlite3.Row
-            version = _version(db)
-            if version != len(schema_sections()):
-                raise SetupError(
-                    "E401", f"the job store {path} has schema {version}; this program reads {len(schema_sections())}"
-                )
+            _require_schema(db, path)
         except sqlite3.OperationalError:
             db.close()
             if mode == "immutable=1" or path.with_name(path.name + "-wal").exists():
@@ -132,18 +167,22 @@ def _migrate(db: sqlite3.Connection, path: Path, sections: Sequence[str]) -> Non
     version = _version(db)
     if version > len(sections):
         raise SetupError("E401", f"the job store {path} was written by a newer heygemd (schema {version})")
-    is_new = version == 0
+    if version == 0:  # in one go: a reader meets a whole store, or none
+        _run(db, ";\n".join(sections), len(sections))
+        return
     for number in range(version + 1, len(sections) + 1):
-        if not is_new:
-            _back_up(db, path.with_name(f"{path.name}.v{number - 1}.bak"))
-        try:
-            db.executescript(f"BEGIN IMMEDIATE;{sections[number - 1]};PRAGMA user_version = {number};COMMIT;")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-        if not is_new:
-            log.info("store.migrated", schema=number)
+        _back_up(db, path.with_name(f"{path.name}.v{number - 1}.bak"))
+        _run(db, sections[number - 1], number)
+        log.info("store.migrated", schema=number)
+
+
+def _run(db: sqlite3.Connection, sql: str, version: int) -> None:
+    try:
+        db.executescript(f"BEGIN IMMEDIATE;{sql};PRAGMA user_version = {version};COMMIT;")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def _back_up(db: sqlite3.Connection, copy: Path) -> None:

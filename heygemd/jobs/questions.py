@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 
-from heygemd.jobs.database import Database, Value
+from heygemd.jobs.database import Value
 from heygemd.jobs.ids import id8_of
 from heygemd.jobs.job import Job
+from heygemd.jobs.listing import JobListing
 from heygemd.jobs.rows import Transition, job_of, transition_of
 from heygemd.jobs.states import JobState
 
@@ -63,11 +65,8 @@ FROM event JOIN job ON job.id = event.job_id WHERE event.seq > :after_seq ORDER 
 """
 
 
-class JobQuestions:
+class JobQuestions(JobListing):
     """The half of the store that changes nothing."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
 
     def get(self, job_id: str) -> Job | None:
         """Return the job, if there is one."""
@@ -137,6 +136,12 @@ class JobQuestions:
         """Return the jobs that have ended but whose inputs still lie in their claim folder."""
         sql = f"SELECT * FROM job INDEXED BY job_of_claim WHERE claim_dir IS NOT NULL AND {_ENDED} ORDER BY id"
         return self._jobs(sql)
+
+    def oldest_waiting(self) -> datetime | None:
+        """Return since when the job waits that has waited longest; duplicates count, too."""
+        sql = "SELECT queued_at FROM job INDEXED BY job_waiting_since WHERE state = 'queued' ORDER BY queued_at LIMIT 1"
+        row = self._db.one(sql)
+        return None if row is None else datetime.fromisoformat(row["queued_at"])
 
     def has_work(self, roots: Iterable[str]) -> bool:
         """Tell whether a job of these roots is queued or runs."""

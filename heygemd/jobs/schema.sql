@@ -168,3 +168,24 @@ CREATE TABLE memory_context (
     device_name   TEXT PRIMARY KEY,
     context_bytes INTEGER NOT NULL CHECK (context_bytes > 0)
 ) STRICT, WITHOUT ROWID;
+
+-- version 4
+
+-- What people asked for with a command. Commands only add rows; the daemon carries them out in the order of `seq` and
+-- writes what came of it. The last thousand are kept.
+CREATE TABLE request (
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+    act      TEXT NOT NULL CHECK (act IN ('retry', 'cancel', 'prune')),
+    target   TEXT NOT NULL,                   -- id of a job or batch; '' for prune
+    options  TEXT NOT NULL CHECK (json_type(options) = 'object'), -- of a prune: what is swept, how old it must be
+    asked_by TEXT NOT NULL,                   -- name of the account, for the log
+    asked_at TEXT NOT NULL,                   -- UTC
+    ended_at TEXT,                            -- UTC; NULL: not carried out yet
+    outcome  TEXT CHECK (outcome IN ('done', 'refused')),
+    note     TEXT NOT NULL DEFAULT ''         -- what came of it, or why it was refused
+) STRICT;
+
+CREATE INDEX request_open ON request (seq) WHERE ended_at IS NULL;
+
+-- Since when the oldest waits: oldest_waiting(). A job that a person put back has an old id and a new time.
+CREATE INDEX job_waiting_since ON job (queued_at) WHERE state = 'queued';

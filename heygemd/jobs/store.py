@@ -18,6 +18,7 @@ from heygemd.jobs.batches import BatchProgress, OpenBatch
 from heygemd.jobs.database import Database, Record
 from heygemd.jobs.evidence import MemoryEvidence
 from heygemd.jobs.job import InputFile, Job
+from heygemd.jobs.requests import RequestBook
 from heygemd.jobs.rows import Transition, job_of, row_of, text_of
 from heygemd.jobs.states import JobState, sources_of
 
@@ -58,6 +59,8 @@ class JobStore(MemoryEvidence):
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         super().__init__(Database(path, readonly=readonly))
+        self.requests = RequestBook(self._db)
+        """What people asked for with commands."""
 
     @classmethod
     def open_readonly(cls, path: Path) -> Self:

@@ -75,7 +75,7 @@ def fail_inputs(job: Job, root: Root, report_json: str, reason_text: str, *, dis
     with disks.share_faults(claim or root.failed):
         place = _fail_claimless(job, root, told, disk) if claim is None else _fail_claim(job, claim, root, told, disk)
     if place is not None:
-        log.info("outbox.inputs_failed", job_id=job.id, path=printable(str(place)), code=job.error_code)
+        log.info("outbox.inputs_failed", job_id=job.id, path=printable(str(place)), error_code=job.error_code)
     return place
 
 

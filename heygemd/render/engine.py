@@ -33,6 +33,15 @@ Settled = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The file that a user brought for an engine."""
+
+    path: Path
+    sha256: str | None = None
+    """What the plan names; another content is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
     """The whole film to be made, as known after the analysis."""
 

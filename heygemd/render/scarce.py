@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from heygemd.jobs.job import EngineName
 from heygemd.planning.plan import Event, Task, TaskKind, from_json
-from heygemd.render.engine import Clip, LipSync, Performance, Speech
+from heygemd.render.engine import Clip, LipSync, Performance, Speech, Weights
 from heygemd.render.footprint import Footprint, Usage
 from heygemd.render.pulse import Pulse, unheard
 from heygemd.render.worker import Worker, load_engine, main
@@ -240,7 +240,7 @@ class ScarceWorker(Worker):
         return Worker.perform(self, task)
 
 
-def _load(store: Store, name: EngineName, weights: Path | None, device: str) -> LipSync:
+def _load(store: Store, name: EngineName, weights: Weights | None, device: str) -> LipSync:
     store.draw("load")
     return ScarceEngine(load_engine(name, weights, device), store)
 

@@ -26,9 +26,9 @@ import torch
 
 from heygemd.errors import HeygemdError, SetupError
 from heygemd.jobs.job import EngineName
-from heygemd.log import LogChoice, configure
+from heygemd.log import add_arguments, choice_of, configure
 from heygemd.planning.plan import Event, EventKind, Order, Plan, Task, TaskKind, from_json, to_json
-from heygemd.render.engine import LipSync
+from heygemd.render.engine import LipSync, Weights
 from heygemd.render.film import finish
 from heygemd.render.footprint import Footprint
 from heygemd.render.passthrough import Passthrough
@@ -41,10 +41,10 @@ PROGRESS_EVERY_S = 0.5
 DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
 
 
-Loader = Callable[[EngineName, Path | None, str], LipSync]
+Loader = Callable[[EngineName, Weights | None, str], LipSync]
 
 
-def load_engine(name: EngineName, weights: Path | None, device: str) -> LipSync:
+def load_engine(name: EngineName, weights: Weights | None, device: str) -> LipSync:
     """Build the engine; its own imports happen here, so a worker loads only what it needs."""
     if name is EngineName.PASSTHROUGH:
         return Passthrough()
@@ -53,7 +53,7 @@ def load_engine(name: EngineName, weights: Path | None, device: str) -> LipSync:
 
         if weights is None:
             raise SetupError("E402", "the wav2lip engine was started without weights")
-        return Wav2Lip(weights, device=device)
+        return Wav2Lip(weights.path, device=device, sha256=weights.sha256)
     from heygemd.render.atlas.engine import Atlas  # noqa: PLC0415
 
     return Atlas()
@@ -198,13 +198,14 @@ def main(
     # Ctrl-C on a terminal reaches the whole group; the daemon decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    configure(LogChoice(json=args.log_json, level=args.log_level))
+    configure(choice_of(args), fd=args.log_fd)
     limit_threads(args.threads)
     tasks = follow_leash(args.tasks_fd)
     with os.fdopen(args.events_fd, "w", encoding="utf-8") as out:
         try:
             device = usable_device(args.torch_device or args.device, args.engine)
-            engine = load(args.engine, args.weights, device)
+            weights = Weights(path=args.weights, sha256=args.weights_sha256) if args.weights else None
+            engine = load(args.engine, weights, device)
         except (HeygemdError, RuntimeError, MemoryError, OSError, ImportError) as error:
             if (said := failed_start(error)) is None:
                 raise
@@ -222,13 +223,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="heygemd.render.worker")
     parser.add_argument("--engine", type=EngineName, required=True)
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--weights-sha256", help="what the plan was made with; another content is refused")
     parser.add_argument("--device", default="cpu", help="what the device is called here")
     parser.add_argument("--torch-device", help="what torch calls it, where that differs: it may see one card only")
     parser.add_argument("--threads", type=int, default=0, help="cores that it may count on; 0: all there are")
     parser.add_argument("--tasks-fd", type=int, required=True)
     parser.add_argument("--events-fd", type=int, required=True)
-    parser.add_argument("--log-level", default="info")
-    parser.add_argument("--log-json", action=argparse.BooleanOptionalAction)
+    add_arguments(parser)
     return parser
 
 

@@ -103,6 +103,12 @@ class Crew:
     def __init__(self, pool: WorkerPool, clock: Callable[[], float], settings: RenderSettings) -> None:
         self._pool = pool
         self._clock = clock
+        self.reconfigure(settings)
+        self._hands: dict[int, Hand] = {}
+        self._unheard: deque[tuple[int, Event | Ended]] = deque()
+
+    def reconfigure(self, settings: RenderSettings) -> None:
+        """Go by other settings from now on."""
         self._recycle_tasks = settings.recycle_tasks
         self._recycle_bytes = settings.recycle_growth_mib << 20
         self._start_silence_s = settings.silence_start_s
@@ -111,8 +117,6 @@ class Crew:
             TaskKind.RENDER: settings.silence_render_s,
             TaskKind.FINISH: settings.silence_finish_s,
         }
-        self._hands: dict[int, Hand] = {}
-        self._unheard: deque[tuple[int, Event | Ended]] = deque()
 
     @property
     def hands(self) -> tuple[Hand, ...]:

@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 1, 2, 3, 4, 6
 DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND, GPU_IS_LOST, RESET_REQUIRED = 9, 12, 13, 15, 16
+VERSIONS_DIFFER = 18
 """Codes of nvml.h (nvmlReturn_t)."""
 TEXTS = {
     UNINITIALIZED: "Uninitialized",
@@ -23,6 +24,7 @@ TEXTS = {
     FUNCTION_NOT_FOUND: "Function Not Found",
     GPU_IS_LOST: "GPU is lost",
     RESET_REQUIRED: "GPU requires restart",
+    VERSIONS_DIFFER: "RM has detected an NVML/RM version mismatch.",
 }
 Kind = Literal["compute", "graphics"]
 
@@ -51,6 +53,12 @@ class FakeGpu:
     temperature_c: int | None = 40
     throttle_mask: int | None = 0
     """Bits of nvml.h (nvmlClocksEventReason…)."""
+    capability: tuple[int, int] = (8, 9)
+    """What its processors can do, as CUDA counts it."""
+    ecc_errors: int | None = None
+    """Errors of the memory that could not be corrected; None: its memory does not count them."""
+    is_split: bool | None = None
+    """Cut into slices (MIG); None: it cannot be."""
     is_lost: bool = False
 
 
@@ -120,6 +128,11 @@ class FakeNvml:
     is_installed: bool = True
     is_loaded: bool = True
     """False: the library is there, the kernel module is not."""
+    is_upgraded: bool = False
+    """The library is newer than the module in the kernel, as after an upgrade without a restart."""
+    driver_version: str = "550.54.15"
+    cuda_version: int = 12040
+    """Highest CUDA that the driver serves, as NVML writes it."""
     is_old: bool = False
     """A driver of 2020: neither version 2 of the memory question, nor version 3 of the process lists, nor the
     questions that got a new name later."""
@@ -145,6 +158,9 @@ class FakeNvml:
     NVML_ERROR_GPU_IS_LOST = GPU_IS_LOST  # NVML's own names, here and below
     NVML_ERROR_RESET_REQUIRED = RESET_REQUIRED
     NVML_TEMPERATURE_GPU = 0
+    NVML_MEMORY_ERROR_TYPE_UNCORRECTED = 1
+    NVML_VOLATILE_ECC = 0
+    NVML_DEVICE_MIG_ENABLE = 1
     nvmlMemory_v2 = 0x02000028
 
     def hold(self, index: int, pid: int, held_bytes: int, kind: Kind = "compute") -> None:
@@ -191,6 +207,8 @@ class FakeNvml:
             raise FakeNvmlError(LIBRARY_NOT_FOUND)
         if not self.is_loaded:
             raise FakeNvmlError(DRIVER_NOT_LOADED)
+        if self.is_upgraded:
+            raise FakeNvmlError(VERSIONS_DIFFER)
         if not self.open_count:
             self._cards = [_Card(replace(card.gpu, is_lost=False)) if card.is_back else card for card in self._cards]
         self.open_count += 1
@@ -200,6 +218,16 @@ class FakeNvml:
         """Close what `nvmlInit` opened."""
         self._check_open()
         self.open_count -= 1
+
+    def nvmlSystemGetDriverVersion(self) -> str:
+        """Version of the driver."""
+        self._check_open()
+        return self.driver_version
+
+    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:
+        """Highest CUDA that it serves: 12040 is 12.4."""
+        self._check_open()
+        return self.cuda_version
 
     def nvmlDeviceGetCount(self) -> int:
         """Count the cards, lost ones too."""
@@ -232,6 +260,21 @@ class FakeNvml:
     def nvmlDeviceGetName(self, handle: FakeHandle) -> str:
         """Product name of a card."""
         return self._reached(handle).gpu.name
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle: FakeHandle) -> tuple[int, int]:
+        """What its processors can do."""
+        return self._reached(handle).gpu.capability
+
+    def nvmlDeviceGetTotalEccErrors(self, handle: FakeHandle, errorType: int, counterType: int) -> int:
+        """Errors of the memory; only those that could not be corrected since the driver was loaded."""
+        if (errorType, counterType) != (self.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, self.NVML_VOLATILE_ECC):
+            raise FakeNvmlError(INVALID_ARGUMENT)
+        return _supported(self._reached(handle).gpu.ecc_errors)
+
+    def nvmlDeviceGetMigMode(self, device: FakeHandle) -> list[int]:
+        """Is it cut into slices, and will it be after a restart?"""
+        is_split = self._reached(device).gpu.is_split
+        return [_supported(None if is_split is None else int(is_split))] * 2
 
     def nvmlDeviceGetMemoryInfo(self, handle: FakeHandle, version: int | None = None) -> FakeMemory | FakeMemoryV2:
         """Bytes; `version`: None or `nvmlMemory_v2`."""

@@ -94,6 +94,10 @@ class MemoryBook:
 
     # What is noted --------------------------------------------------------------------------------------------------
 
+    def reconfigure(self, settings: RenderSettings) -> None:
+        """Go by other settings from now on."""
+        self._settings = settings
+
     def know_devices(self, devices: Sequence[Device]) -> None:
         """Look devices up here from now on; free memory is not taken from them."""
         self._devices = {device.label: device for device in devices}

@@ -30,6 +30,7 @@ from heygemd.scheduler.outcome import FilmReady, JobFailed, JobProgress, Outcome
 from heygemd.scheduler.outlook import Outlook
 from heygemd.scheduler.policy import assign
 from heygemd.scheduler.rates import Rates
+from heygemd.scheduler.sight import workers_seen
 from heygemd.scheduler.tally import Tally
 from heygemd.scheduler.treasury import Treasury
 from heygemd.scheduler.waiting import next_in_turn
@@ -38,6 +39,7 @@ from heygemd.scheduler.workdir import WorkDir
 from heygemd.scheduler.workers import WorkerPool
 from heygemd.scheduler.works import Works
 from heygemd.settings import RenderSettings
+from heygemd.vitals import DeviceVitals, WorkerVitals
 
 log = structlog.get_logger(__name__)
 
@@ -64,13 +66,7 @@ class Scheduler:
     ) -> None:
         self._store, self._pool = store, pool
         self._settings, self._choose_engine = settings, choose_engine
-        self._rules = Rules(
-            max_attempts=settings.max_attempts,
-            max_strikes=settings.max_strikes,
-            keep_warm_s=settings.keep_warm_s,
-            cpu_fallback=settings.cpu_fallback and settings.device == "auto" and not settings.require_gpu,
-            memory_wait_s=settings.memory_wait_s,
-        )
+        self._rules = _rules(settings)
         self._state_dir = state_dir
         self._clock, self._wall = clock, wall
         self._crew = Crew(pool, clock, settings)
@@ -107,6 +103,26 @@ class Scheduler:
     def progress(self) -> tuple[JobProgress, ...]:
         """How far every running job is, the published ones included, in the order they were taken up."""
         return tuple(work.measure(self._crew.at_work_on(work.job.id)) for work in self._works.running())
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a worker has a task."""
+        return bool(self._crew.busy)
+
+    def devices_seen(self) -> tuple[DeviceVitals, ...]:
+        """Describe the devices as they stood at the latest tick."""
+        return self._treasury.seen()
+
+    def workers_seen(self) -> tuple[WorkerVitals, ...]:
+        """Describe the workers."""
+        return workers_seen(self._crew.hands, self._pool.pids(), self._clock())
+
+    def reconfigure(self, settings: RenderSettings, limits: Limits) -> None:
+        """Go by other settings from now on; films that are begun keep theirs, and so do the devices."""
+        self._settings, self._rules = settings, _rules(settings)
+        self._crew.reconfigure(settings)
+        self._treasury.reconfigure(settings)
+        self._works.reconfigure(settings, limits)
 
     def outlook(self) -> Outlook:
         """What a forecast needs to know of devices, rates and order."""
@@ -344,6 +360,16 @@ class Scheduler:
         )
         if work is not None:
             self._works.report_failure(work.job, failed)
+
+
+def _rules(settings: RenderSettings) -> Rules:
+    return Rules(
+        max_attempts=settings.max_attempts,
+        max_strikes=settings.max_strikes,
+        keep_warm_s=settings.keep_warm_s,
+        cpu_fallback=settings.cpu_fallback and settings.device == "auto" and not settings.require_gpu,
+        memory_wait_s=settings.memory_wait_s,
+    )
 
 
 def _failed(task: Task, worker: int, code: str, message: str, *, was_ready: bool = True) -> TaskFailed:

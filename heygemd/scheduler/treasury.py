@@ -4,7 +4,7 @@ gauge ─ what is used ─┐
 crew ─ who holds what ┴▶ budgets ─▶ policy ◀─ fits ─ memory book ◀─ peaks and shortages of tasks
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,8 +19,10 @@ from heygemd.scheduler.facts import NO_SHARE, DeviceFacts, Failure, FitOf, JobFa
 from heygemd.scheduler.gauge import Gauge
 from heygemd.scheduler.machine import OomCounter
 from heygemd.scheduler.memory import CPU, MemoryBook, memory_device
+from heygemd.scheduler.sight import devices_seen
 from heygemd.scheduler.workers import WorkerPool
 from heygemd.settings import RenderSettings
+from heygemd.vitals import DeviceVitals
 
 OOM_KILL_FRESH_S = 10.0
 """A task that fails so soon after the kernel has ended a process for memory has failed for that."""
@@ -42,8 +44,7 @@ class Treasury:
         self._store, self._pool, self._gauge, self._crew = store, pool, gauge, crew
         self._settings, self._clock, self._wall = settings, clock, wall
         devices = gauge.look()
-        cores = next((device.cores for device in devices if device.kind == CPU), 1)
-        self._most_workers = places(devices, cores, settings)
+        self._most_workers = _places(devices, settings)
         self._book = MemoryBook(store, settings, devices)
         self._oom = OomCounter()
         self._oom_at_s = float("-inf")
@@ -77,6 +78,17 @@ class Treasury:
         held = next((holder.held_bytes for holder in device.holders if holder.pid == pid), None)
         if held is not None and hand.held_bytes and hand.task is None:
             self._book.note_context(device, held - hand.held_bytes)
+
+    def seen(self) -> tuple[DeviceVitals, ...]:
+        """Describe the devices for others; a card that torch cannot use counts as lost."""
+        seen = devices_seen(self._budgets, self._crew.hands)
+        return tuple(replace(device, is_lost=True) if device.label in self._unusable else device for device in seen)
+
+    def reconfigure(self, settings: RenderSettings) -> None:
+        """Go by other settings from now on."""
+        devices = self._gauge.look()
+        self._settings, self._most_workers = settings, _places(devices, settings)
+        self._book.reconfigure(settings)
 
     def close(self) -> None:
         """Let go of the drivers."""
@@ -216,6 +228,11 @@ class Treasury:
 
     def _budget(self, label: str) -> Budget | None:
         return next((budget for budget in self._budgets if budget.device.label == label), None)
+
+
+def _places(devices: Sequence[Device], settings: RenderSettings) -> dict[str, int]:
+    cores = next((device.cores for device in devices if device.kind == CPU), 1)
+    return places(devices, cores, settings)
 
 
 def _load(task: Task, order: Order) -> Load:

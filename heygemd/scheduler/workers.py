@@ -2,6 +2,7 @@
 
     daemon ── tasks pipe (also the leash: its end ends the worker) ──▶ worker
            ◀── events pipe, one JSON object a line ───────────────────
+           ◀── stdout and stderr: what libraries print goes to the log as `worker.wrote`
 
 Nothing here waits: `events` reads what is there, and ending a worker goes on in the calls that follow.
 """
@@ -24,7 +25,9 @@ from pydantic import ValidationError
 from typing_extensions import override
 
 from heygemd.errors import ResourceError
+from heygemd.log import LogChoice
 from heygemd.planning.plan import EngineChoice, Event, Task, from_json, to_json
+from heygemd.scheduler.stray import StrayText
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +40,9 @@ TERM_AFTER_S = 2.0
 """From letting go of the leash to SIGTERM."""
 KILL_AFTER_S = 5.0
 """From letting go of the leash to SIGKILL; and from the end of the events pipe to SIGKILL."""
-WORKER_COMMAND = (sys.executable, "-m", "heygemd.render.worker")
+DEFAULT_LOGS = LogChoice()
+WORKER_COMMAND = (sys.executable, "-u", "-X", "faulthandler", "-m", "heygemd.render.worker")
+"""Unbuffered, and with the stack of a crash: a worker's last words must reach the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +110,7 @@ class _Child:
     events_fd: int | None
     exit_fd: int | None
     """Readable once the process has ended."""
+    stray: StrayText
     heard: bytearray = field(default_factory=bytearray)
     """Begin of a line whose end has not come yet."""
     reason: str = ""
@@ -122,13 +128,14 @@ class LocalWorkers:
     def __init__(
         self,
         *,
-        log_level: str = "info",
+        logs: LogChoice = DEFAULT_LOGS,
         command: Sequence[str] = WORKER_COMMAND,
         clock: Callable[[], float] = time.monotonic,
         uuids: Mapping[str, str] = MappingProxyType({}),
         threads: int = 0,
     ) -> None:
-        self._command = (*command, "--log-level", log_level, *(("--threads", str(threads)) if threads > 0 else ()))
+        self._logs = logs
+        self._command = (*command, *(("--threads", str(threads)) if threads > 0 else ()))
         self._clock = clock
         self._uuids = dict(uuids)
         self._children: dict[int, _Child] = {}
@@ -137,7 +144,7 @@ class LocalWorkers:
     def start(self, engine: EngineChoice, device: str) -> int:
         """Begin to start a worker and return its number; raises ResourceError E302 when that is impossible now."""
         try:
-            child = self._spawn(engine, device)
+            child = self._spawn(self._next, engine, device)
         except OSError as error:
             raise ResourceError("E302", f"no worker can be started: {error}") from error
         worker, self._next = self._next, self._next + 1
@@ -145,31 +152,39 @@ class LocalWorkers:
         log.info("worker.started", worker=worker, pid=child.popen.pid, engine=engine.name, device=device)
         return worker
 
-    def _spawn(self, engine: EngineChoice, device: str) -> _Child:
+    def _spawn(self, worker: int, engine: EngineChoice, device: str) -> _Child:
         with contextlib.ExitStack() as undo:
             tasks_read, tasks_write = _pipe(undo)
             events_read, events_write = _pipe(undo)
-            os.set_blocking(tasks_write, False)
-            os.set_blocking(events_read, False)
+            stray_read, stray_write = _pipe(undo)
+            for fd in (tasks_write, events_read, stray_read):
+                os.set_blocking(fd, False)
+            log_fd = os.dup(2)
+            undo.callback(os.close, log_fd)
             weights = ("--weights", str(engine.weights)) if engine.weights else ()
+            if engine.weights_sha256:
+                weights = (*weights, "--weights-sha256", engine.weights_sha256)
             torch_device, sight = self._sight(device)
             popen = subprocess.Popen(
                 [
                     *(*self._command, "--engine", engine.name.value, *weights),
                     *("--device", device, "--torch-device", torch_device),
                     *("--tasks-fd", str(tasks_read), "--events-fd", str(events_write)),
+                    *("--log-fd", str(log_fd), *self._logs.settled().as_arguments()),
                 ],
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # whatever a library prints is a log; our own stdout belongs to the command line
-                pass_fds=(tasks_read, events_write),
+                stdout=stray_write,  # whatever a library prints is a log; our own stdout belongs to the command line
+                stderr=stray_write,
+                pass_fds=(tasks_read, events_write, log_fd),
                 start_new_session=True,  # Ctrl-C reaches the daemon only, and a kill reaches the whole group
                 # NVML counts in bus order; CUDA would put the fastest card first.
                 env={"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **os.environ, **sight},
             )
             undo.pop_all()
-        os.close(tasks_read)
-        os.close(events_write)
-        return _Child(popen, tasks_write, events_read, _exit_fd(popen.pid))
+        for fd in (tasks_read, events_write, stray_write, log_fd):
+            os.close(fd)
+        stray = StrayText(stray_read, worker=worker, pid=popen.pid, clock=self._clock)
+        return _Child(popen, tasks_write, events_read, _exit_fd(popen.pid), stray)
 
     def _sight(self, device: str) -> tuple[str, dict[str, str]]:
         """What torch calls the device, and the environment in which it is called so.
@@ -204,6 +219,7 @@ class LocalWorkers:
         for worker, child in list(self._children.items()):
             is_over = _has_exited(child.popen.pid)  # asked first: what it said before its end is then all there
             said.extend((worker, event) for event in self._listen(worker, child))
+            child.stray.listen()
             if is_over:
                 said.append((worker, self._bury(worker, child)))
             else:
@@ -308,6 +324,7 @@ class LocalWorkers:
         for fd in (child.tasks_fd, child.events_fd, child.exit_fd):
             if fd is not None:
                 os.close(fd)
+        child.stray.end(failed=ended.returncode != 0 and not ended.reason)
         del self._children[worker]
         log.info("worker.ended", worker=worker, returncode=ended.returncode, reason=ended.reason)
         return ended

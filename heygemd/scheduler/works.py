@@ -49,6 +49,10 @@ class Works:
         """Jobs that are the daemon's now, with the state they had then."""
         self._outcomes: list[Outcome] = []
 
+    def reconfigure(self, settings: RenderSettings, limits: Limits) -> None:
+        """Take up jobs with other settings from now on."""
+        self._settings, self._limits = settings, limits
+
     def get(self, job_id: str) -> Work | None:
         """Return a job that is in hand."""
         return self._works.get(job_id)

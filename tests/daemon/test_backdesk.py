@@ -5,7 +5,14 @@ from itertools import pairwise
 import pytest
 
 from heygemd.daemon import backdesk as module
-from heygemd.daemon.backdesk import STATUS_ACTIVE_S, STATUS_IDLE_S, WATCH_EVERY_S, BackDesk
+from heygemd.daemon.backdesk import (
+    LATE_S,
+    ROUND_LIMIT_S,
+    STATUS_ACTIVE_S,
+    STATUS_IDLE_S,
+    WATCH_EVERY_S,
+    BackDesk,
+)
 from heygemd.daemon.clerk import Noticed
 from heygemd.daemon.errands import Answer
 from heygemd.errors import ResourceError
@@ -84,3 +91,15 @@ def test_the_status_is_told_at_once_when_a_job_has_ended(desk):
     desk.tell_now()
     assert go(desk, 101)
     assert last(desk).snapshot == "status at 101"
+
+
+def test_a_clerk_is_given_as_long_as_its_round_may_take_and_then_as_its_pause(desk):
+    desk.tick(100, dict, str)
+    assert desk.patience_s(100) == ROUND_LIMIT_S + LATE_S
+    assert desk.patience_s(100 + ROUND_LIMIT_S + LATE_S + 1) < 0
+    desk._clerk.answers.append(Answer(value=Noticed()))
+    desk.tick(110, dict, str)
+    assert desk.patience_s(110) == STATUS_IDLE_S - 10 + LATE_S
+    desk.tell_now()
+    assert desk.patience_s(115) > 0, "it is wanted since just now"
+    assert desk.patience_s(115 + STATUS_IDLE_S + LATE_S + 1) < 0, "a clerk that is never sent"

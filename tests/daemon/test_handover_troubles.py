@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 from heygemd.daemon.errands import Answer, open_nursery
 from heygemd.daemon.handover import MAX_FAULTS
 from heygemd.daemon.loop import Daemon
+from heygemd.daemon.notify import ServiceManager
+from heygemd.daemon.reload import Reloader
 from heygemd.errors import FaultError, ResourceError, SetupError
 from heygemd.jobs.states import JobState
 from heygemd.log import LogChoice
@@ -158,6 +160,7 @@ def daemon(store, root, errands, tmp_path):
     daemon = Daemon(
         settings=settings, roots=(root,), absent=(), state_dir=tmp_path, store=store, scheduler=IdleScheduler(),
         nursery=open_nursery(LogChoice(level="error")), locks=ExitStack(),
+        manager=ServiceManager({}), reloader=Reloader(None),
     )  # fmt: skip
     yield daemon
     for desk in daemon.desks:
@@ -173,7 +176,7 @@ def put_away_all(daemon):
 def test_a_published_film_counts_as_done_and_its_work_is_discarded(daemon, running, film):
     daemon.handover.film_ready(film)
     put_away_all(daemon)
-    assert daemon.ended_counts == {JobState.DONE: 1, JobState.FAILED: 0, JobState.CANCELLED: 0}
+    assert daemon.ledger.ended == {"done": 1, "failed": 0, "cancelled": 0}
     assert daemon.scheduler.discarded == [running.id]
 
 
@@ -181,4 +184,5 @@ def test_a_job_that_fails_on_its_way_out_counts_as_failed(daemon, root, film):
     (root.outbox / "anna.mp4").write_bytes(b"somebody else's")
     daemon.handover.film_ready(film)
     put_away_all(daemon)
-    assert daemon.ended_counts == {JobState.DONE: 0, JobState.FAILED: 1, JobState.CANCELLED: 0}
+    assert daemon.ledger.ended == {"done": 0, "failed": 1, "cancelled": 0}
+    assert sum(daemon.ledger.failures.values()) == 1

@@ -2,8 +2,8 @@
 
 import pytest
 
-from heygemd.daemon import loop
-from heygemd.daemon.loop import open_daemon
+from heygemd.daemon import opening
+from heygemd.daemon.opening import open_daemon
 from heygemd.errors import SetupError
 from heygemd.intake.roots import init_root
 from heygemd.settings import RenderSettings, Settings
@@ -22,7 +22,7 @@ def settings(tmp_path, monkeypatch):
 
 def test_a_state_directory_on_a_network_mount_is_refused(settings, monkeypatch):
     init_root(settings.roots[0])
-    monkeypatch.setattr(loop, "is_local", lambda place: False)
+    monkeypatch.setattr(opening, "is_local", lambda place: False)
     with pytest.raises(SetupError, match="must lie on a local disk"), open_daemon(settings):
         pass
 

@@ -9,7 +9,7 @@ from heygemd.daemon import sweeper as module
 from heygemd.daemon.errands import Answer
 from heygemd.daemon.sweeper import CACHE_PAUSE_S, EVERY_S, GIB, Sweeper
 from heygemd.errors import ResourceError
-from heygemd.outbox.retention import CacheSwept
+from heygemd.outbox.retention import CacheSwept, Swept
 from heygemd.settings import RetentionSettings
 
 LIMIT_GIB = 4.0
@@ -167,3 +167,84 @@ def test_a_stop_ends_what_is_under_way(round_of) -> None:
     round_of.sweeper.stop()
     assert round_of.errands.ended == 1
     assert round_of.sweeper.filenos() == []
+
+
+# What somebody asked for ---------------------------------------------------------------------------------------------
+
+
+def prune(round_of, **how):
+    return round_of.sweeper.prune([round_of.desk], **{"done_days": None, "failed_days": None, "with_cache": False} | how)
+
+
+def test_a_prune_sweeps_at_once_and_with_its_own_ages(round_of, monkeypatch) -> None:
+    swept = []
+    monkeypatch.setattr(module, "sweep_root", lambda root, **how: swept.append(how) or Swept(done=2, freed_bytes=7))
+    pruning = prune(round_of, done_days=3)
+    assert round_of.sweeper.is_pruning
+    assert round_of.after() == ["sweep_originals"]
+    assert not round_of.sweeper.is_pruning
+    assert (swept[0]["done_days"], swept[0]["failed_days"]) == (3, RetentionSettings().failed_days)
+    assert (pruning.done, pruning.freed_bytes, pruning.troubles, pruning.away) == (2, 7, (), ())
+    round_of.after(EVERY_S)
+    assert swept[1]["done_days"] == RetentionSettings().done_days, "only this once"
+
+
+def test_a_prune_with_the_cache_empties_it(round_of) -> None:
+    round_of.errands.mishaps["sweep_cache"].append(Answer(value=CacheSwept(deleted=5, kept_bytes=0)))
+    pruning = prune(round_of, with_cache=True)
+    assert round_of.after() == ["sweep_originals", "sweep_cache"]
+    assert pruning.cache_entries == 5
+    assert round_of.sweeper.cache_bytes == 0
+
+
+def test_a_prune_during_a_sweep_waits_for_it_and_does_not_count_it(round_of, monkeypatch) -> None:
+    monkeypatch.setattr(module, "sweep_root", lambda root, **how: Swept(done=1))
+    round_of.errands.is_slow = True
+    assert round_of.after(EVERY_S) == ["sweep_originals"]
+    pruning = prune(round_of)
+    round_of.errands.is_slow = False
+    assert round_of.after() == ["sweep_originals", "sweep_cache"], "then the rest of the round"
+    assert pruning.done == 1
+
+
+def test_a_prune_leaves_out_and_names_a_root_that_is_away(round_of) -> None:
+    round_of.desk.offline = "away"
+    pruning = prune(round_of)
+    assert round_of.after() == []
+    assert (pruning.away, round_of.sweeper.is_pruning) == ((str(round_of.desk.root.path),), False)
+
+
+def test_a_prune_that_fails_says_why(round_of) -> None:
+    round_of.errands.mishaps["sweep_originals"].append(Answer(error=ResourceError("E201", "the share is gone")))
+    pruning = prune(round_of, with_cache=True)
+    assert round_of.after() == ["sweep_originals", "sweep_cache"], "the rest is done"
+    assert pruning.troubles == ("the share is gone",)
+
+
+def test_a_store_that_cannot_be_read_costs_a_prune_no_root(round_of, monkeypatch) -> None:
+    keeps = round_of.sweeper._store.keeps
+
+    def fail(uuid):
+        raise ResourceError("E202", "disk I/O error")
+
+    monkeypatch.setattr(round_of.sweeper._store, "keeps", fail)
+    prune(round_of)
+    with pytest.raises(ResourceError):
+        round_of.after()
+    assert round_of.sweeper.is_pruning
+    monkeypatch.setattr(round_of.sweeper._store, "keeps", keeps)
+    assert round_of.after() == ["sweep_originals"]
+
+
+def test_other_settings_hold_from_the_next_sweep_on(round_of, monkeypatch) -> None:
+    swept = []
+    monkeypatch.setattr(module, "sweep_root", lambda root, **how: swept.append(how["done_days"]) or Swept())
+    round_of.sweeper.reconfigure(RetentionSettings(done_days=5))
+    round_of.after(EVERY_S)
+    assert swept == [5]
+
+
+def test_how_large_the_cache_is_is_not_known_before_the_first_sweep(round_of) -> None:
+    assert round_of.sweeper.cache_bytes is None
+    round_of.first_round(leaves_gib=1)
+    assert round_of.sweeper.cache_bytes == GIB

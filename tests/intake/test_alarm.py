@@ -190,3 +190,46 @@ def test_a_kernel_that_refuses_is_one_warning_and_tried_again(inbox, woken, monk
     alarm.start()
     assert not alarm.needs_rebuild()
     alarm.stop()
+
+
+def test_what_became_of_the_watch_is_counted(alarm, inbox, woken):
+    assert (alarm.state, alarm.rebuilds, alarm.overflows) == ("on", 0, 0)
+    logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed")
+    assert alarm.overflows == 1
+    inbox.rename(inbox.with_name("old"))
+    inbox.mkdir()
+    alarm._keep()
+    assert (alarm.state, alarm.rebuilds) == ("on", 1)
+    alarm._keep()
+    assert alarm.rebuilds == 1, "nothing was wrong"
+    alarm.stop()
+    assert alarm.state == "off"
+
+
+def test_a_watch_that_never_began_is_dead_and_not_rebuilt(inbox, woken, monkeypatch):
+    alarm = Alarm(inbox, woken.set)
+    assert alarm.state == "off"
+
+    def refuse(*_):
+        raise OSError(28, "inotify watch limit reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alarm_module, "Observer", refuse)
+        alarm._keep()
+        alarm._keep()
+    assert (alarm.state, alarm.rebuilds) == ("dead", 0)
+    alarm._keep()
+    assert (alarm.state, alarm.rebuilds) == ("on", 0)
+    alarm.stop()
+
+
+def test_a_mount_is_not_watched(inbox, woken, monkeypatch):
+    monkeypatch.setattr(alarm_module, "is_local", lambda path: False)
+    alarm = Alarm(inbox, woken.set)
+    alarm._keep()
+    assert alarm.state == "off"
+
+
+def test_a_dead_thread_is_a_dead_watch(alarm):
+    alarm._threads = [threading.Thread()]
+    assert alarm.state == "dead"

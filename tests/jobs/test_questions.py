@@ -268,6 +268,8 @@ QUESTIONS = {
     "jobs of a batch": lambda store: store.jobs_of_batch("b1"),
     "row before": lambda store: store.row_before("uuid", "", "lines", "i"),
     "open batches": lambda store: store.open_batches("uuid"),
+    "oldest waiting": lambda store: store.oldest_waiting(),
+    "open requests": lambda store: store.requests.open_requests(),
 }
 STEPS_AT_MOST = 4000
 """Instructions of SQLite's machine: some hundred rows; 20,000 rows would be 100,000 and more."""
@@ -344,3 +346,18 @@ def test_the_folders_that_wait_are_told_once_each_and_their_queues_do_not_mix(st
     for number in range(4):
         store.move(f"j{number}", JobState.CANCELLED, at=NOW)
     assert store.waiting_folders() == []
+
+
+def test_the_oldest_is_who_has_waited_longest_and_not_who_has_the_oldest_name(store):
+    assert store.oldest_waiting() is None
+    store.add(make_job("a", queued_at=NOW + timedelta(hours=2)))  # was put back by a person
+    store.add(make_job("b", queued_at=NOW + timedelta(hours=1), duplicate_of="a"))
+    store.add(make_job("c", queued_at=NOW))
+    assert store.oldest_waiting() == NOW
+    store.move("c", JobState.RUNNING, at=NOW)
+    assert store.oldest_waiting() == NOW + timedelta(hours=1)
+    store.move("c", JobState.QUEUED, at=NOW)
+    assert store.oldest_waiting() == NOW
+    for job in "abc":
+        store.move(job, JobState.CANCELLED, at=NOW)
+    assert store.oldest_waiting() is None

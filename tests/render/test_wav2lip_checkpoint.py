@@ -1,10 +1,12 @@
 """Checkpoints in every published form are read exactly; anything else is refused with a reason and never executed."""
 
+import hashlib
 import os
 import pickle
 import struct
 from collections import OrderedDict
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor
 
 from heygemd.errors import SetupError
+from heygemd.render.wav2lip import checkpoint
 from heygemd.render.wav2lip.checkpoint import load_generator
 from heygemd.render.wav2lip.untrained import save_published, save_stripped, untrained_network
 
@@ -182,3 +185,69 @@ def test_cut_and_damaged_files_are_refused_or_read_but_never_a_bug(state: State,
 def test_pickle_without_a_state_dict_is_refused(file: Path, content: object) -> None:
     torch.save(content, file, _use_new_zipfile_serialization=False)
     assert "hold no state dict" in refusal(file).message
+
+
+def test_the_planned_content_is_loaded_and_no_other(state: State, file: Path) -> None:
+    save_stripped(state, file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert load_generator(file, sha256).state_dict().keys() == state.keys()
+    with pytest.raises(SetupError) as refused:
+        load_generator(file, "0" * 64)
+    assert refused.value.code == "E409"
+    assert sha256 in refused.value.message
+
+
+@pytest.mark.parametrize("form", ["legacy", "zip", "safetensors"])
+def test_a_file_swapped_after_the_hash_is_not_what_is_loaded(
+    state: State, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Another file gets the name between hashing and loading: the one that was hashed is loaded."""
+    if form == "safetensors":
+        save_stripped(state, file)
+    else:
+        save_published(state, file, legacy=form == "legacy")
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    (tmp_path / "foreign").write_bytes(b"something else")
+    real = checkpoint.read_weights
+
+    def swapped(path: Path, opened: BufferedReader) -> dict[str, Tensor]:
+        (tmp_path / "foreign").replace(path)
+        return real(path, opened)
+
+    monkeypatch.setattr(checkpoint, "read_weights", swapped)
+    loaded = load_generator(file, sha256).state_dict()
+    assert file.read_bytes() == b"something else"
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
+
+
+def test_a_file_overwritten_while_it_is_read_is_refused(
+    state: State, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_stripped(state, file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    real = checkpoint.read_weights
+
+    def overwritten(path: Path, opened: BufferedReader) -> dict[str, Tensor]:
+        with path.open("r+b") as same:
+            same.seek(-4, os.SEEK_END)
+            same.write(bytes(4))
+        return real(path, opened)
+
+    monkeypatch.setattr(checkpoint, "read_weights", overwritten)
+    with pytest.raises(SetupError) as refused:
+        load_generator(file, sha256)
+    assert refused.value.code == "E409"
+
+
+def test_what_is_loaded_does_not_change_with_the_file(state: State, file: Path) -> None:
+    save_stripped(state, file)
+    loaded = load_generator(file).state_dict()
+    with file.open("r+b") as same:
+        same.seek(-1_000_000, os.SEEK_END)
+        same.write(bytes(1_000_000))
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
+
+
+def test_fifo_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert refusal(tmp_path / "fifo").code == "E405"

@@ -30,7 +30,7 @@ class Process:
         argv = [sys.executable, "-m", module, "--tasks-fd", str(theirs), "--events-fd", str(out)]
         with log.open("wb") as stderr:
             self.popen = subprocess.Popen(
-                [*argv, "--log-json", *args], pass_fds=(theirs, out), stderr=stderr, stdin=subprocess.DEVNULL
+                [*argv, "--log-sink", "json", *args], pass_fds=(theirs, out), stderr=stderr, stdin=subprocess.DEVNULL
             )
         os.close(theirs)
         os.close(out)

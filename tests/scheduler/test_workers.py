@@ -9,9 +9,11 @@ from typing import Any
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from heygemd.errors import ResourceError
 from heygemd.jobs.job import EngineName
+from heygemd.log import LogChoice
 from heygemd.planning.plan import EngineChoice, Event, EventKind, Task, TaskKind
 from heygemd.scheduler.fake_workers import FakeWorkers, done
 from heygemd.scheduler.workers import LINE_LIMIT_BYTES, Ended, LocalWorkers, WorkerPool
@@ -26,7 +28,7 @@ import argparse, json, os, signal, subprocess, sys, time
 parser = argparse.ArgumentParser()
 for name in ("--engine", "--weights", "--device", "--torch-device", "--log-level"): parser.add_argument(name)
 for name in ("--tasks-fd", "--events-fd", "--threads"): parser.add_argument(name, type=int)
-args = parser.parse_args()
+args, left = parser.parse_known_args()
 def say(kind, **facts): os.write(args.events_fd, (json.dumps({"kind": kind, **facts}) + "\\n").encode())
 def tasks(): yield from os.fdopen(args.tasks_fd)
 """
@@ -47,7 +49,7 @@ class Crowd:
 
     def __init__(self, script: str, clock: Callable[[], float] = time.monotonic, **choice: Any) -> None:
         command = (sys.executable, "-S", "-c", PREAMBLE + script)
-        self.pool = LocalWorkers(command=command, clock=clock, log_level="debug", **choice)
+        self.pool = LocalWorkers(command=command, clock=clock, **({"logs": LogChoice(level="debug")} | choice))
         self.heard: list[tuple[int, Event | Ended]] = []
 
     def until(self, is_enough: Callable[[list[Event | Ended]], object]) -> list[Event | Ended]:
@@ -313,15 +315,51 @@ def test_a_worker_that_cannot_be_started_is_a_fault_of_the_machine() -> None:
     assert open_descriptors() == descriptors
 
 
-def test_what_a_worker_prints_does_not_reach_our_stdout(
+def test_what_a_worker_prints_is_told_by_the_log_and_does_not_reach_our_stdout(
     crowd: Callable[..., Crowd], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    some = crowd('print("from a library", flush=True); say("ready")')
+    some = crowd('print("from a library", flush=True); os.write(2, b"and from \\xff C"); say("ready")')
+    with capture_logs() as logs:
+        worker = some.pool.start(ENGINE, "cpu")
+        some.until_ended()
+    (wrote,) = [line for line in logs if line["event"] == "worker.wrote"]
+    assert (wrote["worker"], wrote["log_level"]) == (worker, "warning")
+    assert wrote["printed"] == "from a library\nand from \\xff C"
+    assert "from a library" not in capfd.readouterr().out
+
+
+def test_what_a_worker_prints_is_told_while_it_works(crowd: Callable[..., Crowd]) -> None:
+    some = crowd('print("slow down", flush=True)\n' + OBEY, clock=lambda: 10 * time.monotonic())
+    with capture_logs() as logs:
+        worker = some.pool.start(ENGINE, "cpu")
+        some.until(lambda _: any(line["event"] == "worker.wrote" for line in logs))
+        some.pool.send(worker, TASK)
+        some.until(lambda said: done(TASK) in said)
+
+
+def test_the_last_words_of_a_crash_are_an_error_of_the_log(crowd: Callable[..., Crowd]) -> None:
+    some = crowd('raise ImportError("libcuda.so.1: no such file")')
+    with capture_logs() as logs:
+        some.pool.start(ENGINE, "cpu")
+        assert some.until_ended().returncode == 1
+    (wrote,) = [line for line in logs if line["event"] == "worker.wrote"]
+    assert wrote["log_level"] == "error"
+    assert wrote["printed"].endswith("ImportError: libcuda.so.1: no such file")
+
+
+def test_a_worker_logs_as_the_daemon_does_and_to_the_same_places(
+    crowd: Callable[..., Crowd], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "debug \udcff.jsonl"
+    some = crowd('os.write(int(left[left.index("--log-fd") + 1]), b"to the log"); say("ready", message=ascii(left))',
+                 logs=LogChoice(level="debug", file=file))  # fmt: skip
     some.pool.start(ENGINE, "cpu")
+    (ready, *_) = some.until(len)
+    assert isinstance(ready, Event)
+    assert "'--log-sink', 'json'" in ready.message
+    assert ascii(str(file)) in ready.message
     some.until_ended()
-    out, err = capfd.readouterr()
-    assert "from a library" not in out
-    assert "from a library" in err
+    assert capfd.readouterr().err == "to the log"
 
 
 @pytest.mark.parametrize("is_real", [True, False], ids=["processes", "fakes"])

@@ -7,12 +7,14 @@ corners is 1.
 
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heygemd.render.faces.topology import MESH_INDEXES, MESH_VERTEX_COUNT, POINT_COUNT, STABLE_ROWS
+from heygemd.render.shipped import shipped_bytes
 
 FACE_MODEL_FILE = Path(__file__).parent / "weights" / "facemodel.npz"
 
@@ -100,7 +102,7 @@ def _read_only(data: "np.lib.npyio.NpzFile", name: str) -> NDArray[np.generic]:
 @cache
 def load_face_model() -> FaceModel:
     """Read the face model that ships with the package, once per process."""
-    with np.load(FACE_MODEL_FILE, allow_pickle=False) as data:
+    with np.load(BytesIO(shipped_bytes(FACE_MODEL_FILE)), allow_pickle=False) as data:
         arrays = {name: _read_only(data, name) for name in data.files}
     mean_face = arrays["ref"].astype(np.float32, copy=False)
     modes = arrays["B"].astype(np.float32, copy=False)

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from typing_extensions import override
 
 from heygemd.render.faces.topology import LIP_POINT_COUNT, POINT_COUNT
+from heygemd.render.shipped import shipped_bytes
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 
@@ -113,7 +114,7 @@ def load_lip_net() -> LipNet:
 
 def _fill(net: PointNet, weights: Path) -> None:
     """Load half-precision weights, key by key, as float32 and fold the normalisation."""
-    net.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
+    net.load_state_dict({name: tensor.float() for name, tensor in load(shipped_bytes(weights)).items()})
     net.requires_grad_(False).eval()
     for block in net.f:
         assert isinstance(block, ConvBlock)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors.torch import load
 from torch import Tensor, nn
 from typing_extensions import override
 
+from heygemd.render.shipped import shipped_bytes
 from heygemd.render.speech.features import MEL_COUNT
 
 WEIGHTS_FILE = Path(__file__).parent / "weights" / "mouth_fp16.safetensors"
@@ -101,15 +102,21 @@ class AnswerRange:
 
 def load_speech_net() -> tuple[SpeechNet, AnswerRange]:
     """Read the net that ships with the package, ready for inference, and the ranges of its answers."""
-    with safe_open(WEIGHTS_FILE, framework="pt") as file:
-        metadata: dict[str, str] = file.metadata()
-        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 # not a dict
+    content = shipped_bytes(WEIGHTS_FILE)
     net = SpeechNet()
-    net.load_state_dict(state)
+    net.load_state_dict({name: tensor.float() for name, tensor in load(content).items()})
     net.requires_grad_(False).eval()
+    metadata = _metadata(content)
     opening: dict[str, Any] = json.loads(metadata["cal_open"])
     width: dict[str, Any] = json.loads(metadata["cal_width"])
     answer_range = AnswerRange(
         shut=opening["lo"], open=opening["hi"], width_rest=width["mid"], width_half_range=width["half"]
     )
     return net, answer_range
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Return the texts in a safetensors header, which begins with its length."""
+    header_bytes = int.from_bytes(content[:8], "little")
+    metadata: dict[str, str] = json.loads(content[8 : 8 + header_bytes])["__metadata__"]
+    return metadata

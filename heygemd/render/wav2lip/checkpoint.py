@@ -1,25 +1,33 @@
 """Reads generator weights that users bring, and trusts nothing in them.
 
-Three containers are known, told apart by their first bytes: the legacy torch pickle of the published files
-(436 MB, two thirds of it optimizer state), torch's zip form, and safetensors. Pickles go through
-`torch.load(weights_only=True)` only, which builds tensors and refuses every other object unexecuted.
+Four containers are known, told apart by what they begin with and hold: the legacy torch pickle of the files published
+first (436 MB, two thirds of it optimizer state), torch's zip form, the TorchScript archives that are published today,
+and safetensors. Pickles go through `torch.load(weights_only=True)` only, which builds tensors and refuses every other
+object unexecuted; of TorchScript nothing is run (see `torchscript`).
+
+The file is opened once: what was hashed is what is loaded, whatever gets its name meanwhile.
 """
 
+import hashlib
+import os
 import pickle
+import stat
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from heygemd.errors import SetupError
 from heygemd.render.wav2lip.network import Wav2LipNetwork, expected_shapes
+from heygemd.render.wav2lip.torchscript import DAMAGED, is_torchscript, tensors_of
 
 DIFFERENCES_SHOWN = 4
 
@@ -28,7 +36,7 @@ Shapes = Mapping[str, torch.Size]
 # What torch's and Python's readers raise on bytes that are no checkpoint (found with cut and bit-flipped files).
 UNREADABLE = (
     pickle.UnpicklingError, SafetensorError, RuntimeError, ValueError, TypeError, AttributeError, LookupError,
-    EOFError, AssertionError, MemoryError, OverflowError, struct.error,
+    EOFError, AssertionError, MemoryError, OverflowError, struct.error, *DAMAGED,
 )  # fmt: skip
 
 
@@ -37,31 +45,93 @@ class Container(StrEnum):
 
     LEGACY = "legacy torch pickle"
     ZIP = "zipped torch pickle"
+    TORCHSCRIPT = "TorchScript archive"
     SAFETENSORS = "safetensors"
 
 
-def load_generator(path: Path) -> Wav2LipNetwork:
+def load_generator(path: Path, sha256: str | None = None) -> Wav2LipNetwork:
     """Build the network from a checkpoint, in evaluation mode, float32, on the CPU.
 
-    Raises SetupError E402 when there is no such file, E405 when it is unsafe, damaged, or of another network.
+    Raises SetupError E402 when there is no such file, E405 when it is unsafe, damaged, or of another network, E409
+    when its content is not the one that was asked for.
     """
-    tensors = _without_prefix(_tensors(path))
-    _refuse_other_network(path, {name: tensor.shape for name, tensor in tensors.items()})
-    _refuse_unsound(path, tensors)
+    with opened_weights(path) as file:
+        before = os.fstat(file.fileno())
+        if sha256 is not None:
+            _refuse_other_content(path, file, sha256)
+        # Copied: what is still mapped would change with the file.
+        plain = {
+            name: tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
+            for name, tensor in read_weights(path, file).items()
+        }
+        if sha256 is not None and _stamp(before) != _stamp(os.fstat(file.fileno())):
+            _refuse_other_content(path, file, sha256)  # it was written to meanwhile, or only lost its name
     with torch.device("meta"):
         network = Wav2LipNetwork()
-    plain = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     network.load_state_dict(plain, strict=True, assign=True)
     return network.eval().requires_grad_(requires_grad=False)
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _stamp(seen: os.stat_result) -> tuple[int, int, int]:
+    return (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+@contextmanager
+def opened_weights(path: Path) -> Iterator[BufferedReader]:
+    """Open a file of weights; raises SetupError E402 when it is not there, E405 when it is no readable file."""
     try:
-        with path.open("rb") as file:
-            container = _container(path, file)
-        loaded = _read(path, container)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us
     except FileNotFoundError as error:
         raise SetupError("E402", f"the weights {path} do not exist") from error
+    except OSError as error:
+        raise SetupError("E405", f"the weights {path} cannot be read: {error}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SetupError("E405", f"the weights {path} are not a regular file")
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def read_weights(path: Path, file: BufferedReader) -> dict[str, Tensor]:
+    """Return the 352 tensors of the network, checked, as they are stored; `path` is for messages only.
+
+    Raises SetupError E405 when the file is unsafe, damaged, or of another network. Tensors may be mapped from the file.
+    """
+    tensors = _without_prefix(_tensors(path, file))
+    _refuse_other_network(path, {name: tensor.shape for name, tensor in tensors.items()})
+    _refuse_unsound(path, tensors)
+    return tensors
+
+
+def container_of(path: Path, file: BufferedReader) -> Container:
+    """Tell by its first bytes how a file is packed; raises SetupError E405, and what damaged zip files raise."""
+    file.seek(0)
+    head = file.read(9)
+    file.seek(0)
+    if head.startswith(b"PK\x03\x04"):
+        container = Container.TORCHSCRIPT if is_torchscript(file) else Container.ZIP
+        file.seek(0)
+        return container
+    if head.startswith(b"\x80"):
+        return Container.LEGACY
+    if head[8:] == b"{":
+        return Container.SAFETENSORS
+    raise SetupError("E405", f"{path} is neither a torch checkpoint nor a safetensors file")
+
+
+def _refuse_other_content(path: Path, file: BufferedReader, sha256: str) -> None:
+    file.seek(0)
+    try:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SetupError("E405", f"the weights {path} cannot be read: {error}") from error
+    if found != sha256:
+        raise SetupError("E409", f"the weights {path} have the sha256 {found}; the job was planned with {sha256}")
+
+
+def _tensors(path: Path, file: BufferedReader) -> dict[str, Tensor]:
+    try:
+        loaded = _read(file, container_of(path, file))
     except OSError as error:
         raise SetupError("E405", f"the weights {path} cannot be read: {error}") from error
     except UNREADABLE as error:
@@ -76,25 +146,21 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return dict(loaded)
 
 
-def _container(path: Path, file: BinaryIO) -> Container:
-    head = file.read(9)
-    if head.startswith(b"PK\x03\x04"):
-        return Container.ZIP
-    if head.startswith(b"\x80"):
-        return Container.LEGACY
-    if head[8:] == b"{":
-        return Container.SAFETENSORS
-    raise SetupError("E405", f"{path} is neither a torch checkpoint nor a safetensors file")
-
-
-def _read(path: Path, container: Container) -> object:
+def _read(file: BufferedReader, container: Container) -> object:
+    if container is Container.TORCHSCRIPT:
+        return tensors_of(file)
+    same_file = f"/proc/self/fd/{file.fileno()}"
+    # Another user's file came as an open descriptor and cannot be opened again.
+    may_map = os.access(same_file, os.R_OK)
     if container is Container.SAFETENSORS:
-        return load_file(path, device="cpu")
+        return load_file(same_file, device="cpu") if may_map else load(file.read())
     with warnings.catch_warnings():
         # torch warns of odd pickles; whether one can be used is settled here, with an error or with a network.
         warnings.simplefilter("ignore")
-        # Only the zip form can be mapped; there the optimizer state is never read from the disk.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=container is Container.ZIP)
+        if container is Container.ZIP and may_map:
+            # Only the zip form can be mapped; there the optimizer state is never read from the disk.
+            return torch.load(same_file, map_location="cpu", weights_only=True, mmap=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -53,9 +53,9 @@ class Wav2Lip:
     version = "1"
     needs_face = True
 
-    def __init__(self, weights: Path, *, device: str) -> None:
-        """Load the weights; raises SetupError E402 or E405."""
-        generator = Generator(load_generator(weights), device)
+    def __init__(self, weights: Path, *, device: str, sha256: str | None = None) -> None:
+        """Load the weights, which must have this sha256; raises SetupError E402, E405 or E409."""
+        generator = Generator(load_generator(weights, sha256), device)
         self.precision = generator.precision
         self._painter: Painter = generator
         self._voice = MouthNet()

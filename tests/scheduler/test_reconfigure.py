@@ -1,0 +1,58 @@
+"""Other settings while work goes on: what is begun goes on as it was, what comes next goes by them."""
+
+from heygemd.jobs.states import JobState
+from heygemd.limits import Limits
+from heygemd.planning.plan import TaskKind
+from tests.scheduler.conftest import House, a_job, hold
+
+
+def change(house: House, **changes: object) -> None:
+    house.settings = house.settings.model_copy(update=changes)
+    house.scheduler.reconfigure(house.settings, Limits())
+
+
+def test_a_film_that_is_begun_keeps_its_cut_and_the_next_one_takes_the_new(house: House) -> None:
+    first, second = a_job(1), a_job(2)
+    house.add(first)
+    hold(house, TaskKind.RENDER, 1)
+    change(house, segment_s=3.0, min_segment_s=3.0)
+    ((worker, task),) = house.pool.sent[-1:]
+    house.pool.say(worker, *house.pool.act(task))
+    house.add(second)
+    house.tick(20)
+    cuts = {job.id: {t.segment.index for t in house.sent if t.segment and t.job_id == job.id} for job in (first, second)}
+    assert cuts == {first.id: {0, 1, 2}, second.id: {0}}
+
+
+def test_fewer_attempts_hold_at_once(house: House) -> None:
+    change(house, max_attempts=1)
+    assert house.scheduler._rules.max_attempts == 1
+
+
+def test_workers_may_become_more(house: House) -> None:
+    house.tick()
+    change(house, workers=7)
+    house.tick()
+    (device,) = house.scheduler.devices_seen()
+    assert device.most_workers == 7
+
+
+def test_a_silence_that_is_allowed_longer_is_waited_for(house: House) -> None:
+    house.add(a_job())
+    hold(house, TaskKind.ANALYSE)
+    change(house, silence_analyse_s=1000.0)
+    house.clocks.pass_time(500.0)
+    house.tick()
+    assert [worker.state for worker in house.scheduler.workers_seen()] == ["busy"]
+    change(house, silence_analyse_s=10.0)
+    house.tick()
+    assert "busy" not in [worker.state for worker in house.scheduler.workers_seen()]
+
+
+def test_whoever_watches_sees_whether_there_is_work(house: House) -> None:
+    assert not house.scheduler.is_busy
+    house.add(a_job())
+    hold(house, TaskKind.ANALYSE)
+    assert house.scheduler.is_busy
+    (worker,) = house.scheduler.workers_seen()
+    assert (worker.state, worker.task, worker.job) == ("busy", "analyse", a_job().id)
