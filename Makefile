@@ -11,7 +11,7 @@ export HOME := $(CURDIR)/build/home
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools check test soak bench demo clean
+.PHONY: help setup tools check test install uninstall soak bench demo clean
 
 define lint
 @mkdir -p build
@@ -40,6 +40,12 @@ check: tools ## linters, types, import contracts and the fast tests
 test: tools ## linters, types, import contracts and every test
 	$(lint)
 	$(PYTEST)
+
+install: ## put heygemd on this machine as a service (asks for root)
+	@scripts/install.sh
+
+uninstall: ## take it off again; films, configuration and state stay
+	@scripts/uninstall.sh
 
 soak: tools ## long runs: bad writers, kills at random, an hour-long film, 10,000 queues (about 2 hours)
 	$(BIN)/python scripts/soak_writers.py

@@ -7,7 +7,7 @@ are there as 0 from the start, because `increase()` does not see the first step 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from heygemd.errors import ADVICE
 from heygemd.vitals import DeviceVitals, RootVitals, Vitals

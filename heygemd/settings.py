@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 from typing_extensions import override
 
 from heygemd.errors import SetupError
@@ -122,8 +128,7 @@ class Settings(BaseSettings):
 
 def load(file: Path | None = None, **overrides: Any) -> Settings:  # noqa: ANN401  # the values are pydantic's to judge
     """Read the configuration; raises SetupError E401 that names the wrong key and the nearest right one."""
-    if file is not None and not file.is_file():
-        raise SetupError("E401", f"configuration file {file} does not exist")
+    _require_readable(file)
     _refuse_unknown_variables()
 
     class FromFile(Settings):
@@ -133,8 +138,23 @@ def load(file: Path | None = None, **overrides: Any) -> Settings:  # noqa: ANN40
         return FromFile(**overrides)
     except ValidationError as error:
         raise SetupError("E401", _explain(error, file)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except SettingsError as error:
+        raise SetupError("E401", f"a variable HEYGEMD_* cannot be read: {error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SetupError("E401", f"{file} is not valid TOML: {error}") from error
+
+
+def _require_readable(file: Path | None) -> None:
+    """pydantic-settings ignores a file that is absent."""
+    if file is None:
+        return
+    try:
+        if not file.is_file():
+            raise SetupError("E401", f"configuration file {file} does not exist")
+        with file.open("rb"):
+            return
+    except OSError as error:
+        raise SetupError("E401", f"configuration file {file} cannot be read: {error.strerror}") from error
 
 
 def _refuse_unknown_variables() -> None:

@@ -84,6 +84,14 @@ add_first_root() {
   fi
 }
 
+# An upgrade with --no-start, or one that was interrupted, leaves the old version running.
+runs_another_version() {
+  local pid
+  pid=$(systemctl show heygemd --property MainPID --value)
+  [[ $pid =~ ^[1-9] && -r /proc/$pid/cmdline ]] &&
+    ! tr '\0' '\n' <"/proc/$pid/cmdline" | grep -qF "$(readlink -f "$current")/"
+}
+
 # The first time the service is enabled; later it stays as the administrator has it.
 start_service() {
   if [[ -n $is_first ]]; then systemctl enable heygemd >>"$log" 2>&1 || stop_with_log "systemctl enable heygemd failed"; fi
@@ -96,7 +104,7 @@ start_service() {
     say "not started, as you said: sudo systemctl restart heygemd"
   elif ! systemctl --quiet is-enabled heygemd; then
     say "heygemd.service is not enabled, so it was not started: sudo systemctl enable --now heygemd"
-  elif [[ -z $changed ]] && systemctl --quiet is-active heygemd; then
+  elif [[ -z $changed ]] && systemctl --quiet is-active heygemd && ! runs_another_version; then
     say "nothing changed; the service goes on"
   else
     say "starting the service (it is ready when what an earlier run left is taken up)"

@@ -22,8 +22,9 @@ HEAD = """\
 # Texts for `journalctl -x`, made by scripts/make_journal_catalog.py from docs/log-events.md. Install into
 # /usr/local/lib/systemd/catalog or /usr/lib/systemd/catalog, then: journalctl --update-catalog
 """
-SUPPORT = "docs/operations.md"
-DOCUMENTATION = "docs/log-events.md"
+SUPPORT = "file:///opt/heygemd/venv/share/heygemd/operations.md"
+DOCUMENTATION = "file:///opt/heygemd/venv/share/heygemd/log-events.md"
+"""Where scripts/install.sh puts the pages."""
 CITED = (
     ("job_id", "Job: @HEYGEMD_JOB_ID@", "任务：@HEYGEMD_JOB_ID@"),
     ("error_code", "Code: @HEYGEMD_ERROR_CODE@", "错误代码：@HEYGEMD_ERROR_CODE@"),

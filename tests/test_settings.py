@@ -1,5 +1,6 @@
 """One frozen tree of settings: where values come from, and what a misspelt name is told."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -112,6 +113,18 @@ def test_broken_toml_names_the_file(file: Path) -> None:
 
 def test_missing_file_is_an_error(file: Path) -> None:
     assert "does not exist" in complaint(file)
+
+
+def test_a_file_that_is_a_folder_or_not_ours_to_read_is_an_error(tmp_path: Path) -> None:
+    assert "does not exist" in complaint(tmp_path)
+    if os.geteuid() != 0:
+        (tmp_path / "secret.toml").touch(mode=0o000)
+        assert "cannot be read" in complaint(tmp_path / "secret.toml")
+
+
+def test_a_variable_that_is_no_json_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEYGEMD_ROOTS", "[/srv/films")
+    assert "roots" in complaint()
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -1,7 +1,7 @@
 """The file that tells operators how the daemon stands."""
 
 import os
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 
 from heygemd.vitals import VITALS_NAME, Counts, DeviceVitals, RootVitals, Vitals, read_vitals, write_vitals
@@ -53,3 +53,9 @@ def test_every_name_carries_its_unit_where_it_has_one():
         if field.type in ("float", "float | None", float, float | None)
     ]
     assert all(name.endswith(("_s", "_hour")) or name == "utilisation" for name in numbers), numbers
+
+
+def test_names_that_are_no_unicode_do_not_stop_the_telling(tmp_path):
+    odd = replace(VITALS, status="\udcff", roots=(RootVitals(path="/srv/\udce9", uuid="u", state="online"),))
+    write_vitals(tmp_path, odd)
+    assert read_vitals(tmp_path) == odd

@@ -92,8 +92,8 @@ def answer_of(*argv: str, limit_s: float = TOOL_LIMIT_S) -> str | None:
 
 
 def find_shipped_unit() -> Path | None:
-    """Return the unit that belongs to this version: package data, or, in a checkout, the file in `systemd/`."""
-    places = (PACKAGE / "shipped" / UNIT_NAME, PACKAGE.parent / "systemd" / UNIT_NAME)
+    """Return the unit that belongs to this version: what install.sh put beside it, or `systemd/` of a checkout."""
+    places = (Path(sys.prefix) / "share" / "heygemd" / UNIT_NAME, PACKAGE.parent / "systemd" / UNIT_NAME)
     return next((place for place in places if place.is_file()), None)
 
 

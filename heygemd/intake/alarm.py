@@ -50,7 +50,7 @@ class Alarm:
         self._observer: BaseObserver | None = None
         self._threads: list[threading.Thread] = []
         self._watched: tuple[int, int] | None = None
-        self._is_wanted = False
+        self._is_wanted = self._is_over = False
         self._trouble: str | None = None
         self.rebuilds = 0
         """How often it had died and was begun anew."""
@@ -72,9 +72,14 @@ class Alarm:
 
         What was born while nobody watched wakes nobody: look once after starting.
         """
+        self._is_over = False
+        self._restart()
+
+    def _restart(self) -> None:
         self._end()
         try:
-            self._is_wanted = is_local(self._inbox)
+            is_wanted = is_local(self._inbox)
+            self._is_wanted = is_wanted and not self._is_over
             if self._is_wanted:
                 self._begin()
             self._trouble = None
@@ -96,13 +101,13 @@ class Alarm:
         needs_rebuild = self.needs_rebuild()
         if is_new or needs_rebuild:
             self.rebuilds += needs_rebuild and not is_new
-            self.start()
+            self._restart()
             if self._observer is not None:
                 self._wake()  # what was born while nobody watched wakes nobody
 
     def stop(self) -> None:
-        """End the watch."""
-        self._is_wanted = False
+        """End the watch, also one that the keeper is just beginning."""
+        self._is_over, self._is_wanted = True, False
         self._end()
 
     def is_alive(self) -> bool:
@@ -122,13 +127,20 @@ class Alarm:
         # First: when the folder is exchanged from here on, the difference shows.
         self._watched = _identity(self._inbox)
         others = set(threading.enumerate())
-        self._observer = Observer()
-        self._observer.daemon = True
-        self._observer.schedule(self._handler, str(self._inbox), recursive=True, event_filter=_WAKING)
+        observer = Observer()  # not ours before it runs: `stop` may come at any moment, from the daemon's thread
+        observer.daemon = True
+        observer.schedule(self._handler, str(self._inbox), recursive=True, event_filter=_WAKING)
         logging.getLogger(_LOGGER).addHandler(self._complaints)
-        self._observer.start()
+        try:
+            observer.start()
+        except OSError:
+            observer.stop()
+            raise
         # Some versions read the kernel's queue in a thread that is no emitter, and a dead one is noticed nowhere.
         self._threads = [new for new in set(threading.enumerate()) - others if isinstance(new, BaseThread)]
+        self._observer = observer
+        if self._is_over:
+            self._end()
 
     def _end(self) -> None:
         logging.getLogger(_LOGGER).removeHandler(self._complaints)

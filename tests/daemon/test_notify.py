@@ -92,7 +92,12 @@ def test_the_watchdog_is_fed_some_times_within_its_limit_and_not_more(manager, l
 
 
 def test_nobody_is_fed_who_does_not_watch(listener, clock):
-    for environment in ({}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "9", "WATCHDOG_PID": "1"}):
+    for environment in (
+        {},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "x"},
+        {"WATCHDOG_USEC": "9", "WATCHDOG_PID": "1"},
+    ):
         assert ServiceManager({"NOTIFY_SOCKET": listener[0], **environment}, clock).watchdog_s is None
     mine = {"WATCHDOG_USEC": "9000000", "WATCHDOG_PID": str(os.getpid())}
     assert ServiceManager(mine, clock).watchdog_s == 9.0

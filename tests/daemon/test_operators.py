@@ -13,6 +13,7 @@ import pytest
 from heygemd.jobs.requests import Act, RequestBook
 from heygemd.jobs.states import JobState
 from heygemd.vitals import read_vitals
+from tests.processes import is_alive
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -135,7 +136,7 @@ def test_sighup_applies_what_is_right_and_refuses_what_is_wrong(workshop, manage
 
     for source in short_pair:
         (other / "inbox" / f"late{source.suffix}").write_bytes(source.read_bytes())
-    workshop.wait_for(lambda: (other / "outbox" / "late.mp4").exists(), service)
+    workshop.wait_for((other / "outbox" / "late.mp4").exists, service)
     report = json.loads((other / "outbox" / "late.mp4.json").read_text())
     assert report["options"]["preset"] == "superfast"
     vitals = workshop.wait_for(lambda: read_vitals(workshop.state), service)
@@ -200,7 +201,7 @@ def test_vitals_and_metrics_tell_what_was_done(workshop, manager, service, short
     assert vitals.devices[0].label == "cpu"
     assert set(vitals.beats) == {"loop", f"inbox {workshop.root.path}", f"clerk {workshop.root.path}"}
     workshop.wait_for(lambda: 'heygemd_jobs_ended_total{outcome="done"} 1' in metrics(tmp_path), service)
-    assert os.stat(tmp_path / "heygemd.prom").st_mode & 0o777 == 0o644
+    assert (tmp_path / "heygemd.prom").stat().st_mode & 0o777 == 0o644
     lines = [json.loads(line) for line in (tmp_path / "debug.jsonl").read_text().splitlines()]
     assert {"daemon.started", "worker.ready", "job.ended"} <= {line["event"] for line in lines}
 
@@ -208,3 +209,33 @@ def test_vitals_and_metrics_tell_what_was_done(workshop, manager, service, short
 def metrics(folder):
     file = folder / "heygemd.prom"
     return file.read_text() if file.exists() else ""
+
+
+def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(workshop, pair):
+    drop(workshop, pair, "anna")
+    daemon = workshop.start()
+    workers = []
+    try:
+        workshop.wait_for(lambda: workshop.named("worker.ready"), daemon)
+        workers = [line["pid"] for line in workshop.named("worker.started")]
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)  # its task takes longer than anybody will wait
+        daemon.send_signal(signal.SIGINT)
+        workshop.wait_for(lambda: workshop.named("daemon.stopping"), daemon)
+        with pytest.raises(subprocess.TimeoutExpired):
+            daemon.wait(1.0)
+        daemon.send_signal(signal.SIGINT)
+        assert daemon.wait(15) == 130
+    finally:
+        for pid in workers:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGCONT)
+        if daemon.poll() is None:
+            daemon.kill()
+            daemon.wait()
+    workshop.wait_for(lambda: not any(map(is_alive, workers)))
+    text = (workshop.folder / "daemon.log").read_text()
+    assert "the next run goes on with what was in work" in text
+    assert "Traceback" not in text
+    assert only_job(workshop).state in (JobState.QUEUED, JobState.RUNNING)
+    assert only_job(workshop).claim_dir is not None

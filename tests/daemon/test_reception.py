@@ -8,7 +8,7 @@ from heygemd.daemon.batchbook import BatchBook
 from heygemd.daemon.clerk import Noticed
 from heygemd.daemon.reception import Reception
 from heygemd.daemon.twins import Twins
-from heygemd.errors import SetupError
+from heygemd.errors import ResourceError, SetupError
 from heygemd.intake.findings import Absent, Arrival, Findings, KnownRows
 from heygemd.jobs.batch import Batch, BatchKind, Row, Wanted
 from heygemd.jobs.job import BatchRow
@@ -245,6 +245,18 @@ def test_cancelling_a_batch_cancels_its_jobs_and_stops_its_rows(place, bench, ro
     tick(place, root)
     assert set(place.desk.closing) == {BATCH_ID}
     assert [row.state for row in place.clerk.reports[-1].rows] == ["cancelled", "cancelled"]
+
+
+def test_a_full_disk_in_the_middle_of_a_cancelled_batch_leaves_no_job_behind(place, bench, root):
+    arrive(place, batches=(a_batch(root),))
+    arrive(place, row_job(root, 1), row_job(root, 2))
+    bench.store.trouble = "move"
+    with pytest.raises(ResourceError):
+        place.cancel_batch(BATCH_ID, place.desk)
+    assert place.cancel_batch(BATCH_ID, place.desk) == 2
+    assert [job.state for job in bench.store.jobs()] == [JobState.CANCELLED] * 2
+    assert place.cancel_batch(BATCH_ID, place.desk) == 0
+    assert place.cancel_batch("no batch", place.desk) == 0
 
 
 def test_a_batch_that_was_closed_in_an_earlier_run_is_closed_again(place, bench, root):

@@ -173,7 +173,9 @@ def test_a_stop_ends_what_is_under_way(round_of) -> None:
 
 
 def prune(round_of, **how):
-    return round_of.sweeper.prune([round_of.desk], **{"done_days": None, "failed_days": None, "with_cache": False} | how)
+    return round_of.sweeper.prune(
+        [round_of.desk], **{"done_days": None, "failed_days": None, "with_cache": False} | how
+    )
 
 
 def test_a_prune_sweeps_at_once_and_with_its_own_ages(round_of, monkeypatch) -> None:
@@ -189,8 +191,12 @@ def test_a_prune_sweeps_at_once_and_with_its_own_ages(round_of, monkeypatch) -> 
     assert swept[1]["done_days"] == RetentionSettings().done_days, "only this once"
 
 
-def test_a_prune_with_the_cache_empties_it(round_of) -> None:
-    round_of.errands.mishaps["sweep_cache"].append(Answer(value=CacheSwept(deleted=5, kept_bytes=0)))
+def test_a_prune_with_the_cache_empties_it(round_of, monkeypatch) -> None:
+    def sweep_cache(folder, most_bytes):
+        assert most_bytes == 0
+        return CacheSwept(deleted=5, kept_bytes=0)
+
+    monkeypatch.setattr(module, "sweep_cache", sweep_cache)
     pruning = prune(round_of, with_cache=True)
     assert round_of.after() == ["sweep_originals", "sweep_cache"]
     assert pruning.cache_entries == 5

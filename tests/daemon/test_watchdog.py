@@ -1,16 +1,21 @@
 """The watchdog is fed by ticks that end well, and by nothing else."""
 
+import os
+import signal
 from contextlib import ExitStack
 
 import pytest
 import structlog
 
 from heygemd.daemon import loop
+from heygemd.daemon.bell import Bell
 from heygemd.daemon.errands import open_nursery
 from heygemd.daemon.loop import FAULTS_BETWEEN, LOOP, TICK_WITHIN_S, Daemon
 from heygemd.daemon.notify import Heart, ServiceManager
 from heygemd.daemon.reload import Reloader
+from heygemd.daemon.requests import LOOK_EVERY_S
 from heygemd.errors import ResourceError
+from heygemd.intake.roots import init_root
 from heygemd.log import LogChoice
 from heygemd.scheduler.tally import Tally
 from heygemd.settings import Settings
@@ -158,3 +163,67 @@ def test_a_bug_in_a_reload_does_not_end_the_daemon_and_ends_the_reload(daemon, m
     assert [line["event"] for line in told] == ["daemon.tick_failed"]
     assert said == ["RELOADING", "READY"]
     assert manager.fed == 2
+
+
+class Ended(NoScheduler):
+    """Notes how long the work in hand is given at the end."""
+
+    def __init__(self):
+        self.graces = []
+
+    def tick(self):
+        return ()
+
+    def filenos(self):
+        return ()
+
+    def stop(self, grace_s):
+        self.graces.append(grace_s)
+
+
+@pytest.fixture
+def service(daemon):
+    daemon.scheduler = Ended()
+    return daemon
+
+
+def test_who_waits_for_ready_may_reload_at_once(service, manager, monkeypatch):
+    def reload_now(status):
+        if status == "started":
+            os.kill(os.getpid(), signal.SIGHUP)  # it would end a process without a handler
+
+    monkeypatch.setattr(manager, "ready", reload_now)
+    monkeypatch.setattr(service, "_bell", Bell(is_on_terminal=False))
+    service.run(until_idle=True)
+    assert service._bell.is_reload_wanted
+
+
+def test_one_ctrl_c_gives_the_work_its_time_and_two_do_not(service):
+    for signals, graces in (1, [Settings().render.stop_grace_s]), (2, [0.0]):
+        service._bell, service.scheduler = Bell(), Ended()
+
+        def press(times=signals):
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        try:
+            service.run(on_tick=press)
+        except KeyboardInterrupt:
+            assert signals == 2
+        assert service.scheduler.graces == graces
+
+
+def test_the_loop_sleeps_no_longer_than_a_request_may_wait(service, monkeypatch):
+    slept = []
+    monkeypatch.setattr(service._bell, "sleep", lambda numbers, most_s: slept.append(most_s))
+    service.tick()
+    service._sleep(5.0)
+    assert 0 < slept[0] <= LOOK_EVERY_S
+
+
+def test_a_late_root_that_holds_the_state_is_refused(service, tmp_path):
+    root = init_root(tmp_path / "root")
+    service.state_dir = root.path / "state"
+    service._welcome(root)
+    assert service.desks == []
+    assert "must not lie inside the root" in service.latecomers.reasons[root.path]

@@ -233,3 +233,31 @@ def test_a_mount_is_not_watched(inbox, woken, monkeypatch):
 def test_a_dead_thread_is_a_dead_watch(alarm):
     alarm._threads = [threading.Thread()]
     assert alarm.state == "dead"
+
+
+@pytest.mark.parametrize("moment", ["before", "within"])
+def test_a_stop_while_the_keeper_begins_leaves_no_watch(inbox, woken, monkeypatch, moment):
+    alarm = Alarm(inbox, woken.set)
+    begun = []
+
+    class Late(alarm_module.Observer):
+        def schedule(self, *args, **how):
+            if moment == "within":
+                alarm.stop()
+            begun.append(self)
+            return super().schedule(*args, **how)
+
+    def is_local(path):
+        if moment == "before":
+            alarm.stop()
+        return True
+
+    monkeypatch.setattr(alarm_module, "Observer", Late)
+    monkeypatch.setattr(alarm_module, "is_local", is_local)
+    with capture_logs() as logs:
+        alarm._keep()
+    assert (alarm.state, logs) == ("off", [])
+    assert len(begun) == (moment == "within")
+    for observer in begun:
+        observer.join(PATIENCE_S)
+        assert not observer.is_alive()

@@ -11,6 +11,8 @@ import pytest
 
 from heygemd.errors import ResourceError, SetupError
 from heygemd.jobs import database
+from heygemd.jobs.database import Database
+from heygemd.jobs.requests import Act, RequestBook
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
 from tests.jobs.conftest import CLAIM, MEDIA, NOW, make_job, pass_through
@@ -247,3 +249,82 @@ def test_a_reader_of_this_version_refuses_a_file_of_version_1(tmp_path):
     v1_file(path)
     with pytest.raises(SetupError, match="schema 1"):
         JobStore.open_readonly(path)
+
+
+# From version 3 -----------------------------------------------------------------------------------------------------
+
+
+def v3_file(path: Path) -> None:
+    """The store of version 1 after two upgrades, with a job that a person has put back."""
+    v1_file(path)
+    db = sqlite3.connect(path, isolation_level=None)
+    for number in (2, 3):
+        section = database.schema_sections()[number - 1]
+        db.executescript(f"BEGIN IMMEDIATE;{section};PRAGMA user_version = {number};COMMIT;")
+    db.execute("UPDATE job SET queued_at = '2026-02-02T00:00:00.000000+00:00' WHERE id = 'a'")
+    db.close()
+
+
+def test_a_store_of_version_3_is_brought_over_and_takes_requests(tmp_path):
+    path = tmp_path / "jobs.sqlite"
+    v3_file(path)
+    with pytest.raises(SetupError, match="schema 3, this program knows 4: start the new daemon once"):
+        RequestBook.open(path)
+    with JobStore(path) as store:
+        assert sorted(job.id for job in store.jobs()) == list("abcde")
+        assert store.oldest_waiting() == datetime(2026, 2, 2, tzinfo=UTC)
+        with RequestBook.open(path) as book:
+            book.ask(Act.CANCEL, "a", by="anna", at=NOW)
+        assert [request.target for request in store.requests.open_requests()] == ["a"]
+    copy = sqlite3.connect(tmp_path / "jobs.sqlite.v3.bak")
+    assert copy.execute("PRAGMA user_version").fetchone()[0] == 3
+    assert copy.execute("SELECT count(*) FROM job").fetchone()[0] == 5
+    assert copy.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'request'").fetchone()[0] == 0
+    assert copy.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    copy.close()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_an_upgraded_store_and_a_new_one_have_the_same_tables(tmp_path):
+    v1_file(tmp_path / "old.sqlite")
+    found = []
+    for name in ("old.sqlite", "new.sqlite"):
+        with JobStore(tmp_path / name) as store:
+            found.append(store._db.all("SELECT type, name, sql FROM sqlite_schema ORDER BY name"))
+    assert found[0] == found[1]
+
+
+def test_a_new_store_is_made_in_one_go(tmp_path, monkeypatch):
+    """A command that comes in between must not meet an older schema and give wrong advice."""
+    path = tmp_path / "jobs.sqlite"
+    versions = []
+
+    def stop(db, sql, version):
+        versions.append(version)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            JobStore(path)
+    assert versions == [len(database.schema_sections())]
+    for ask in (RequestBook.open, JobStore.open_readonly):
+        with pytest.raises(SetupError, match="is only just making it"):
+            ask(path)
+    JobStore(path).close()
+
+
+def test_a_store_that_is_written_beside_its_daemon_is_neither_made_nor_changed(tmp_path):
+    path = tmp_path / "jobs.sqlite"
+    with pytest.raises(SetupError, match="no job store"):
+        Database(path, may_migrate=False)
+    JobStore(path).close()
+    beside = Database(path, may_migrate=False)
+    assert beside.one("PRAGMA synchronous")["synchronous"] == 2
+    assert beside.one("PRAGMA foreign_keys")["foreign_keys"] == 1
+    beside.close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(SetupError, match="use the program of the daemon"):
+        Database(path, may_migrate=False)

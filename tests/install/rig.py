@@ -6,10 +6,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+CONFIGURATION = "/etc/heygemd/heygemd.toml"
+DROP_IN = "/etc/systemd/system/heygemd.service.d/roots.conf"
+SMB_CONF = "/etc/samba/smb.conf"
+SHARE = "/etc/samba/heygemd.conf"
+UNIT = "/usr/local/lib/systemd/system/heygemd.service"
+
 TOOLS = [
     *("basename", "bash", "cat", "chmod", "cksum", "cmp", "cp", "cut", "date", "dirname", "env", "find", "flock"),
     *("grep", "head", "ln", "mkdir", "mktemp", "mv", "readlink", "realpath", "rm", "sed", "sh", "sort", "tail"),
-    *("tee", "test", "touch", "uname", "xargs"),
+    *("tee", "test", "touch", "tr", "uname", "xargs"),
 ]
 """Real ones."""
 
@@ -58,6 +64,7 @@ STAND_INS = {
 [ "$1" = --version ] && { echo "systemd 252 (252.39-1~deb12u1)"; exit 0; }
 echo "systemctl $*" >>"$CALLS"
 case "$*" in
+  "show "*) cat "$TOP/main-pid" 2>/dev/null || echo 0 ;;
   *is-active*) [ -e "$TOP/active" ] ;;
   *is-enabled*) [ -e "$TOP/enabled" ] ;;
   "enable heygemd") touch "$TOP/enabled" ;;
