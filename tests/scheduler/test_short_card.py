@@ -120,8 +120,9 @@ class Shop:
 def shop(tmp_path: Path, script, repository: Path) -> Iterator[Shop]:
     make_presenter(script("demo/make_presenter"), tmp_path / "face.mp4", 20)
     ffmpeg("-i", repository / "scripts" / "demo" / "voice_en.flac", "-t", 2, "-ar", 16000, tmp_path / "voice.wav")
-    save_stripped(untrained_network().state_dict(), tmp_path / "w.safetensors")
-    choice = EngineChoice(name=EngineName.WAV2LIP, weights=tmp_path / "w.safetensors", weights_sha256="0" * 64)
+    weights = tmp_path / "w.safetensors"
+    save_stripped(untrained_network().state_dict(), weights)
+    choice = EngineChoice(name=EngineName.WAV2LIP, weights=weights, weights_sha256=sha256_of(weights))
     card = PretendedCard(tmp_path / "ration.json")
     card.take(0)
     (tmp_path / "state" / "work").mkdir(parents=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-LIMIT_S = 15.0
+LIMIT_S = 40.0
 _HOME = "\x1b[H"
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>78]|\([A-Z0-9])")
 PROGRAM = """
