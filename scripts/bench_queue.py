@@ -44,6 +44,7 @@ reserve_mib = 0
 [render]
 engine = "{engine}"
 device = "{device}"
+batch_size = {batch}
 {workers}
 """
 UNTRAINED = """
@@ -109,6 +110,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--engine", choices=["atlas", "passthrough", "wav2lip"], default="atlas")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--workers", type=int, default=0, help="most workers of a device; 0: what it carries")
+    parser.add_argument("--batch", type=int, default=16, help="most frames at once")
     parser.add_argument("--compare", metavar="1,2", help="numbers of workers to be run by turns")
     parser.add_argument("--rounds", type=int, default=1, help="of each number that is compared")
     parser.add_argument("--faces-dir", type=Path)
@@ -150,7 +152,13 @@ def run(home: Path, goods: Goods, workers: int, args: argparse.Namespace) -> Fig
     limit = f"workers = {workers}" if workers else ""
     config.write_text(
         CONFIG.format(
-            root=root, state=home / "state", models=goods.models, engine=args.engine, device=args.device, workers=limit
+            root=root,
+            state=home / "state",
+            models=goods.models,
+            engine=args.engine,
+            device=args.device,
+            batch=args.batch,
+            workers=limit,
         ),
         encoding="utf-8",
     )
@@ -200,6 +208,9 @@ def show(runs: list[Figures], title: str) -> None:
         "seconds of film a second": lambda one: f"{one.realtime_factor:.2f}",
         "work, wall": lambda one: f"{one.work_s:.1f} s, {one.wall_s:.1f} s",
         "workers at most": lambda one: str(one.most_workers),
+        "tasks at once, most and mean": lambda one: (
+            ", ".join(f"{kind} {told['most']:.0f}, {told['mean']:.1f}" for kind, told in one.at_once.items()) or "–"
+        ),
         "CPU time, share of all cores": lambda one: f"{one.cpu_s:.0f} s, {one.cpu_busy:.0%}",
         "machine busy": lambda one: f"{one.machine_busy:.0%}",
         "GPU busy": lambda one: "–" if one.gpu_busy is None else f"{one.gpu_busy:.0%}",

@@ -20,6 +20,8 @@ class Figures:
     """As set; 0: as many as the machine carries."""
     most_workers: int
     """At one time, as the log tells."""
+    at_once: dict[str, dict[str, float]]
+    """By kind of device: tasks that workers had at the same time, most and mean; a worker may also wait for one."""
     exit_status: int
     """Of the daemon."""
     films: int
@@ -92,6 +94,13 @@ class Log:
                 by_kind[line["device"].partition(":")[0]].append((line["predicted_bytes"], line["peak_bytes"]))
         return {kind: _compared(pairs) for kind, pairs in by_kind.items()}
 
+    def at_once(self) -> dict[str, dict[str, float]]:
+        """Count the tasks that were under way together; those that failed are left out."""
+        by_kind: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
+        for line, end_s in zip(self.of_event("task.done"), self.times_s("task.done"), strict=True):
+            by_kind[line["device"].partition(":")[0]] += [(end_s - line["took_s"], 1), (end_s, -1)]
+        return {kind: _together(steps) for kind, steps in by_kind.items()}
+
     @property
     def most_workers(self) -> int:
         """Workers that were there at one time."""
@@ -119,6 +128,7 @@ def figures(
     return Figures(
         workers=workers,
         most_workers=log.most_workers,
+        at_once=log.at_once(),
         exit_status=exit_status,
         films=len(done) + failed,
         failed=failed,
@@ -141,6 +151,16 @@ def figures(
         stage_s={stage: round(seconds, 2) for stage, seconds in sorted(stage_s.items())},
         foreseen=_foreseen(watch.promises, begin_s, end_s),
     )
+
+
+def _together(steps: list[tuple[float, int]]) -> dict[str, float]:
+    """Most and mean of a count that changes by so much at each time."""
+    most = now = 0
+    area, last_s = 0.0, min(steps)[0]
+    for at_s, change in sorted(steps):
+        area, last_s, now = area + now * (at_s - last_s), at_s, now + change
+        most = max(most, now)
+    return {"most": most, "mean": round(area / max(last_s - min(steps)[0], 1e-9), 2)}
 
 
 def _compared(pairs: list[tuple[int, int]]) -> dict[str, float]:
