@@ -248,6 +248,8 @@ class Scheduler:
             work.rests += 1
             code = failed.code or (verdict.code_of(failure) if is_shortage else "E500")
             self._works.rest(work.job, answer.delay_s, code, failed.message, refund=answer.refund)
+            if code == verdict.CHANGED_WEIGHTS:
+                self._works.reconsider(job_id)
 
     # Handing out ------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,10 @@ REST_FIRST_S = 5.0
 REST_LONGEST_S = 300.0
 """Rests between tries double from the first to the longest."""
 START_REST_FIRST_S = 1.0
+CHANGED_WEIGHTS = "E409"
+"""A worker has found other weights than those that its job was planned with."""
+TIMES_CHANGED = 3
+"""Exchanged so often is damaged."""
 """A worker that ended before it was ready is tried again sooner: nothing was computed yet."""
 SHORTAGES = frozenset({"E301", "E303"})
 """Graphics memory, main memory."""
@@ -44,7 +48,7 @@ def judge(failure: Failure, rules: Rules) -> Retry | GiveUp:
         return _judge_fault(failure, "E501", rules)
     error = error_for(failure.code, failure.message)
     if isinstance(error, InputError | SetupError):
-        return GiveUp(job_id=failure.job_id, code=error.code, message=error.message)
+        return _judge_refusal(failure, error)
     if isinstance(error, FaultError):
         return _judge_fault(replace(failure, message=error.message), error.code, rules)
     # Of the faults of the machine only a lost device can be the job's own doing, so only that one is counted.
@@ -53,6 +57,13 @@ def judge(failure: Failure, rules: Rules) -> Retry | GiveUp:
         message = f"it was started {failure.attempts} times; last: {error.message}"
         return GiveUp(job_id=failure.job_id, code="E501", message=message)
     return _rest(failure, needs_fresh_worker=error.code == "E302" or not failure.was_ready, refund=not is_counted)
+
+
+def _judge_refusal(failure: Failure, error: InputError | SetupError) -> Retry | GiveUp:
+    if error.code == CHANGED_WEIGHTS and not failure.was_ready and failure.failed_starts < TIMES_CHANGED:
+        # Somebody has exchanged them since the order was made: with those that are there now it may go well.
+        return _rest(failure, needs_fresh_worker=True, refund=True)
+    return GiveUp(job_id=failure.job_id, code=error.code, message=error.message)
 
 
 def judge_wait(job_id: str, code: str, waited_s: float, *, may_flee: bool, rules: Rules) -> Retry | None:

@@ -48,6 +48,8 @@ class Works:
         self._reported: dict[str, JobState] = {}
         """Jobs that are the daemon's now, with the state they had then."""
         self._outcomes: list[Outcome] = []
+        self._failed_starts: dict[str, int] = {}
+        """Of jobs that get a new order."""
 
     def reconfigure(self, settings: RenderSettings, limits: Limits) -> None:
         """Take up jobs with other settings from now on."""
@@ -60,6 +62,12 @@ class Works:
     def running(self) -> list[Work]:
         """Return the jobs that run, in the order in which they were taken up."""
         return [work for work in self._works.values() if work.job.state is JobState.RUNNING]
+
+    def reconsider(self, job_id: str) -> None:
+        """Make a new order for the job when it is taken up next; what was analysed stays."""
+        work = self._works.pop(job_id, None)
+        if work is not None:
+            self._failed_starts[job_id] = work.failed_starts
 
     def take_outcomes(self) -> tuple[Outcome, ...]:
         """Return what the daemon must know; each outcome once."""
@@ -74,6 +82,7 @@ class Works:
         """Drop the job from memory."""
         self._crew.release(job_id)
         self._works.pop(job_id, None)
+        self._failed_starts.pop(job_id, None)
         self._reported.pop(job_id, None)
         self.rests.forget(job_id)
 
@@ -125,6 +134,7 @@ class Works:
             self.rest(job, verdict.rest_s(0), error.code, error.message, refund=True)
             return None
         self._works[job.id] = work
+        work.failed_starts = self._failed_starts.pop(job.id, 0)
         log.info(
             "job.taken_up",
             job_id=job.id,

@@ -61,6 +61,8 @@ def test_the_scheduler_gives_the_hash_of_the_plan_to_the_worker(tmp_path: Path) 
     assert argv[argv.index("--weights-sha256") + 1] == "ab" * 32
 
 
-def test_a_job_whose_weights_are_other_ones_ends_at_once_with_that_code() -> None:
-    failure = Failure(job_id="a", code="E409", message="other bytes", was_ready=False, batch_size=8, attempts=1)
+def test_a_job_whose_weights_stay_other_ones_ends_with_that_code() -> None:
+    failure = Failure(
+        job_id="a", code="E409", message="other bytes", was_ready=False, batch_size=8, attempts=1, failed_starts=3
+    )
     assert judge(failure, Rules()) == GiveUp(job_id="a", code="E409", message="other bytes")

@@ -1,12 +1,14 @@
 """What the scheduler does about failures with a code: which end a job, and which are waited for."""
 
+from pathlib import Path
+
 import pytest
 
 from heygemd.errors import ResourceError
 from heygemd.jobs.job import EngineName, RenderOptions
 from heygemd.jobs.states import JobState
 from heygemd.planning.plan import EngineChoice, Event, EventKind
-from heygemd.scheduler.fake_workers import failed, leave_files
+from heygemd.scheduler.fake_workers import failed, leave_files, ready
 from heygemd.scheduler.outcome import FilmReady, JobFailed
 from tests.scheduler.conftest import ANALYSE, JOB, NEXT_JOB, RENDER, TWO, House, a_job, hold, kinds, the_failure
 
@@ -26,6 +28,29 @@ def test_weights_that_do_not_load_fail_the_job_that_wanted_them(house: House) ->
     assert failure == JobFailed(job_id=JOB.id, code="E405", message="a pickle")
     assert same_for_the_next == JobFailed(job_id=NEXT_JOB.id, code="E405", message="a pickle")
     assert house.pool.killed == [1, 2]
+
+
+def test_weights_that_were_exchanged_after_the_plan_are_chosen_anew(house: House) -> None:
+    sums = ["a" * 64]
+    weights = Path("/models/wav2lip.pth")
+    house.choose = lambda name: EngineChoice(name=EngineName.WAV2LIP, weights=weights, weights_sha256=sums[-1])
+    house.restart()
+    house.add(JOB)
+    house.pool.first_words = lambda device: Event(kind=EventKind.FAILED, error_code="E409", message="another file")
+    assert house.tick(3) == []
+    assert (house.state(JOB), house.job(JOB).attempts) == (JobState.QUEUED, 0)
+    sums.append("b" * 64)
+    house.pool.first_words = ready
+    (film,) = house.tick(30, pause_s=10.0)
+    assert isinstance(film, FilmReady)
+    assert film.plan.order.engine.weights_sha256 == "b" * 64
+
+
+def test_weights_that_are_damaged_end_the_job_after_some_tries(house: House) -> None:
+    house.add(JOB)
+    house.pool.first_words = lambda device: Event(kind=EventKind.FAILED, error_code="E409", message="damaged")
+    assert the_failure(house.tick(30, pause_s=10.0)) == JobFailed(job_id=JOB.id, code="E409", message="damaged")
+    assert set(house.pool.killed) == {1, 2, 3}
 
 
 def test_waiting_for_the_machine_goes_on_for_ever_and_lets_others_pass(house: House) -> None:

@@ -22,7 +22,18 @@ def the_retry(verdict: Retry | GiveUp) -> Retry:
     return verdict
 
 
-@pytest.mark.parametrize("code", ["E101", "E131", "E402", "E405"])
+def test_weights_that_were_exchanged_cost_no_job() -> None:
+    answer = the_retry(judge(failure("E409", was_ready=False, failed_starts=1), RULES))
+    assert (answer.refund, answer.needs_fresh_worker, answer.delay_s > 0) == (True, True, True)
+
+
+def test_weights_that_are_never_the_ones_expected_are_damaged() -> None:
+    assert judge(failure("E409", was_ready=False, failed_starts=3), RULES) == GiveUp(
+        job_id="a", code="E409", message="why"
+    )
+
+
+@pytest.mark.parametrize("code", ["E101", "E131", "E402", "E405", "E409"])
 def test_bad_inputs_and_bad_setups_end_the_job_at_once(code: str) -> None:
     assert judge(failure(code), RULES) == GiveUp(job_id="a", code=code, message="why")
 
