@@ -27,7 +27,7 @@ from heygemd.outbox.note import remove_notes
 from heygemd.outbox.reason import ENCODING
 from heygemd.outbox.sentinel import require_root
 from heygemd.outbox.shared import bring_shared
-from heygemd.outbox.standing import mark_at
+from heygemd.outbox.standing import mark_in
 
 log = structlog.get_logger(__name__)
 
@@ -128,16 +128,7 @@ def _folder_of(failed_fd: int, name: str, job_id: str) -> str | None:
     for folder in _with_numbers(name):
         if not disks.exists(failed_fd, folder):
             return None
-        try:
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=failed_fd)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
-                raise
-            continue
-        try:
-            mark = mark_at(fd, ERROR_NAME)
-        finally:
-            os.close(fd)
+        mark = mark_in(failed_fd, folder, ERROR_NAME)
         if mark is not None and mark.job == job_id:
             return folder
     return None

@@ -1,7 +1,5 @@
 """Puts the folder of a failed or cancelled job back into the inbox: what a person would do by hand."""
 
-import errno
-import os
 from collections.abc import Iterator
 
 import structlog
@@ -16,7 +14,7 @@ from heygemd.outbox.disk import DISK, Disk
 from heygemd.outbox.keepsakes import id8_of_folder
 from heygemd.outbox.originals import ERROR_NAME
 from heygemd.outbox.sentinel import require_root
-from heygemd.outbox.standing import mark_at
+from heygemd.outbox.standing import mark_in
 
 log = structlog.get_logger(__name__)
 
@@ -65,15 +63,6 @@ def _newest_of(folder_fd: int, job: Job) -> str | None:
 
 def _named(folder_fd: int, names: list[str], job_id: str) -> Iterator[str]:
     for name in names:
-        try:
-            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EACCES):
-                raise
-            continue
-        try:
-            mark = mark_at(fd, ERROR_NAME)
-        finally:
-            os.close(fd)
+        mark = mark_in(folder_fd, name, ERROR_NAME)
         if mark is not None and mark.job == job_id:
             yield name

@@ -3,7 +3,9 @@
 A film without a report of ours is foreign, and so is a film whose bytes are not those that its report names.
 """
 
+import errno
 import json
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +87,20 @@ def mark_at(fd: int, report_name: str) -> Mark | None:
     """Read a report of ours; None when there is none or it is foreign."""
     text = disks.read_at_most(fd, report_name, REPORT_MAX_BYTES)
     return read_mark(text) if text is not None else None
+
+
+def mark_in(above_fd: int, folder: str, report_name: str) -> Mark | None:
+    """Read the report of ours in a folder; None when there is none, or the folder cannot be entered (a link, gone)."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above_fd)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EACCES):
+            raise
+        return None
+    try:
+        return mark_at(fd, report_name)
+    finally:
+        os.close(fd)
 
 
 def _presence(fd: int, film_name: str) -> str | None:

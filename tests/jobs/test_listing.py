@@ -49,7 +49,7 @@ def three(store):
         (JobFilter(since=NOW, states=FAILED), [1]),
         (JobFilter(since=NOW, root="other"), [1]),
     ],
-    ids=str,
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, list) else "",
 )
 def test_each_filter_narrows_the_list_which_has_the_newest_first(three, wanted, expected):
     assert ids_of(three.listed(wanted)) == [IDS[number] for number in expected]
