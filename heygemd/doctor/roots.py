@@ -4,7 +4,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from heygemd.doctor import inbox, readers
+from heygemd.doctor import inbox, readers, strays
 from heygemd.doctor.account import R, W, X
 from heygemd.doctor.case import Case
 from heygemd.doctor.finding import Finding, bad, from_error, good, warning
@@ -34,6 +34,7 @@ def look(case: Case, folder: Path) -> Seen:
             return
     yield from readers.look(case, root)
     yield from inbox.look(case, root)
+    yield from strays.look(case, root)
 
 
 def look_at_all(case: Case) -> Seen:
