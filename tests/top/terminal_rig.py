@@ -41,10 +41,12 @@ class Terminal:
         self.settings = termios.tcgetattr(self.slave)
         self.told = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        # These would fix the size for ever; pytest's workers set them.
+        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, "top", *words],
             stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True, cwd=cwd,
-            env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": ""} | env,
+            env={**inherited, "TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": ""} | env,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # nothing else runs here
         )  # fmt: skip
 
