@@ -94,6 +94,8 @@ has_browser() { command -v chromium >/dev/null || command -v google-chrome >/dev
 # start smbd as the tests do.
 missing_test_packages() {
   [[ $(id -u) != 0 ]] || has_samba || echo "samba smbclient"
+  # A container without an init gets systemd, which tests boot in namespaces; a whole system keeps the init it has.
+  [[ $(id -u) != 0 || -e /sbin/init ]] || echo "systemd logrotate"
   has_browser || echo "chromium"
 }
 
