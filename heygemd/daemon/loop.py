@@ -366,7 +366,7 @@ class Daemon:
         wait_s = min(
             most_s,
             self.latecomers.due_s(now_s),
-            self.requests.due_s(now_s),
+            self.requests.due_s(now_s, is_busy=self.scheduler.is_busy),
             self.bulletin.due_s(now_s),
             *(desk.due_s(now_s) for desk in self.desks),
             *(clerk.due_s(now_s) for clerk in clerks),

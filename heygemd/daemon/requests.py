@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
-"""How often the store is asked; one lookup in an index of open rows."""
+"""How often the store is asked while films are made; one lookup in an index of open rows."""
+LOOK_IDLE_S = 5.0
+"""The same while nothing is done: a daemon that sleeps should not wake for this alone."""
 PAUSE_S = 10.0
 """Before an act that met an environment fault is tried again."""
 PUT_BACK_LIMIT_S = 120.0
@@ -64,9 +66,10 @@ class RequestClerk:
         """Readable when a folder has been moved."""
         return [] if self._retry is None else [self._retry.errand.fileno()]
 
-    def due_s(self, now_s: float) -> float:
-        """Seconds until the store is asked again."""
-        return max(0.0, self._look_s - now_s)
+    def due_s(self, now_s: float, *, is_busy: bool) -> float:
+        """Seconds until the loop must wake to ask the store again; it asks as well when something else wakes it."""
+        pause_s = 0.0 if is_busy or not self.is_idle else LOOK_IDLE_S - LOOK_EVERY_S
+        return max(0.0, self._look_s + pause_s - now_s)
 
     @property
     def is_idle(self) -> bool:

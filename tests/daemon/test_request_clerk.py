@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from heygemd.daemon import requests as module
 from heygemd.daemon.errands import Answer
-from heygemd.daemon.requests import AT_ONCE, LOOK_EVERY_S, PAUSE_S, RequestClerk
+from heygemd.daemon.requests import AT_ONCE, LOOK_EVERY_S, LOOK_IDLE_S, PAUSE_S, RequestClerk
 from heygemd.daemon.sweeper import Pruning
 from heygemd.errors import InputError, ResourceError
 from heygemd.jobs.job import Job
@@ -383,4 +383,5 @@ def test_the_store_is_asked_once_a_second_however_often_the_loop_turns(house, mo
     monkeypatch.setattr(house.store.requests, "open_requests", lambda *a, **m: asked.append(1) or look(*a, **m))
     house.tick(100, pause_s=LOOK_EVERY_S / 50)
     assert len(asked) in (2, 3)
-    assert 0 < house.clerk.due_s(house.clock.now_s) <= LOOK_EVERY_S
+    assert 0 < house.clerk.due_s(house.clock.now_s, is_busy=True) <= LOOK_EVERY_S
+    assert LOOK_EVERY_S < house.clerk.due_s(house.clock.now_s, is_busy=False) <= LOOK_IDLE_S

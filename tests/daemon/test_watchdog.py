@@ -13,7 +13,7 @@ from heygemd.daemon.errands import open_nursery
 from heygemd.daemon.loop import FAULTS_BETWEEN, LOOP, TICK_WITHIN_S, Daemon
 from heygemd.daemon.notify import Heart, ServiceManager
 from heygemd.daemon.reload import Reloader
-from heygemd.daemon.requests import LOOK_EVERY_S
+from heygemd.daemon.requests import LOOK_EVERY_S, LOOK_IDLE_S
 from heygemd.errors import ResourceError
 from heygemd.intake.roots import init_root
 from heygemd.log import LogChoice
@@ -218,7 +218,10 @@ def test_the_loop_sleeps_no_longer_than_a_request_may_wait(service, monkeypatch)
     monkeypatch.setattr(service._bell, "sleep", lambda numbers, most_s: slept.append(most_s))
     service.tick()
     service._sleep(5.0)
-    assert 0 < slept[0] <= LOOK_EVERY_S
+    monkeypatch.setattr(service.scheduler, "is_busy", True, raising=False)
+    service._sleep(5.0)
+    idle_s, busy_s = slept
+    assert 0 < busy_s <= LOOK_EVERY_S < idle_s <= LOOK_IDLE_S
 
 
 def test_a_late_root_that_holds_the_state_is_refused(service, tmp_path):
