@@ -216,6 +216,7 @@ class Daemon:
         if settings.log_level != before.log_level:
             self._nursery.logs = replace(self._nursery.logs, level=settings.log_level)
             configure(self._nursery.logs)
+            self.scheduler.log_as(self._nursery.logs)
         if settings.render != before.render or settings.limits != before.limits:
             self.scheduler.reconfigure(settings.render, settings.limits)
             self.reception.reconfigure(settings.render.aging_s)

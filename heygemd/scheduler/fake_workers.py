@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from heygemd.log import LogChoice
 from heygemd.planning.plan import (
     Analysis,
     EngineChoice,
@@ -107,6 +108,12 @@ class FakeWorkers:
         self.known_pids: dict[int, int] = {}
         """What `pids` returns, as far as the workers live."""
         self._said: deque[tuple[int, Event | Ended]] = deque()
+        self.logs = LogChoice()
+        """How workers would log."""
+
+    def log_as(self, logs: LogChoice) -> None:
+        """Note it."""
+        self.logs = logs
 
     def start(self, engine: EngineChoice, device: str) -> int:
         """Start a worker that is ready at once."""

@@ -17,6 +17,7 @@ from heygemd.jobs.job import EngineName
 from heygemd.jobs.states import JobState
 from heygemd.jobs.store import JobStore
 from heygemd.limits import Limits
+from heygemd.log import LogChoice
 from heygemd.planning.plan import Task, TaskKind
 from heygemd.scheduler import verdict
 from heygemd.scheduler.accounts import Accounts
@@ -123,6 +124,10 @@ class Scheduler:
         self._crew.reconfigure(settings)
         self._treasury.reconfigure(settings)
         self._works.reconfigure(settings, limits)
+
+    def log_as(self, logs: LogChoice) -> None:
+        """Let workers that are started from now on log so."""
+        self._pool.log_as(logs)
 
     def outlook(self) -> Outlook:
         """What a forecast needs to know of devices, rates and order."""

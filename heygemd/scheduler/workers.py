@@ -86,6 +86,10 @@ class WorkerPool(Protocol):
         """Ask a worker to end; SIGTERM and SIGKILL follow by themselves; `Ended` comes last."""
         ...
 
+    def log_as(self, logs: LogChoice) -> None:
+        """Let workers that are started from now on log so."""
+        ...
+
     def close(self) -> None:
         """End all workers; waits a few seconds at most."""
         ...
@@ -140,6 +144,10 @@ class LocalWorkers:
         self._uuids = dict(uuids)
         self._children: dict[int, _Child] = {}
         self._next = 1
+
+    def log_as(self, logs: LogChoice) -> None:
+        """Let workers that are started from now on log so."""
+        self._logs = logs
 
     def start(self, engine: EngineChoice, device: str) -> int:
         """Begin to start a worker and return its number; raises ResourceError E302 when that is impossible now."""

@@ -1,7 +1,14 @@
 """Other settings while work goes on: what is begun goes on as it was, what comes next goes by them."""
 
+import sys
+import time
+from pathlib import Path
+
+from heygemd.jobs.job import EngineName
 from heygemd.limits import Limits
-from heygemd.planning.plan import TaskKind
+from heygemd.log import LogChoice, Sink
+from heygemd.planning.plan import EngineChoice, TaskKind
+from heygemd.scheduler.workers import LocalWorkers
 from tests.scheduler.conftest import House, a_job, hold
 
 
@@ -55,3 +62,22 @@ def test_whoever_watches_sees_whether_there_is_work(house: House) -> None:
     assert house.scheduler.is_busy
     (worker,) = house.scheduler.workers_seen()
     assert (worker.state, worker.task, worker.job) == ("busy", "analyse", a_job().id)
+
+
+def test_workers_that_come_later_log_as_they_are_told(house: House) -> None:
+    house.scheduler.log_as(LogChoice(level="debug"))
+    assert house.pool.logs.level == "debug"
+
+
+def test_a_real_worker_is_started_with_the_level_that_holds_then(tmp_path: Path) -> None:
+    words = tmp_path / "words"
+    program = f"import sys, pathlib; pathlib.Path({str(words)!r}).write_text(' '.join(sys.argv))"
+    pool = LocalWorkers(command=(sys.executable, "-c", program), logs=LogChoice(level="warning", sink=Sink.JSON))
+    pool.log_as(LogChoice(level="debug", sink=Sink.JSON))
+    pool.start(EngineChoice(name=EngineName.PASSTHROUGH), "cpu")
+    ends_s = time.monotonic() + 60
+    while not pool.events():
+        assert time.monotonic() < ends_s
+        pool.wait(0.1)
+    pool.close()
+    assert "--log-level debug" in words.read_text()
