@@ -63,6 +63,18 @@ def _has_systemd() -> bool:
 
 
 @cache
+def _has_pty() -> bool:
+    """A bare chroot has no pseudo terminals."""
+    try:
+        numbers = os.openpty()
+    except OSError:
+        return False
+    for number in numbers:
+        os.close(number)
+    return True
+
+
+@cache
 def _has_promtool() -> bool:
     return shutil.which("promtool") is not None
 
@@ -83,6 +95,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "mounts": _has_mounts,
     "systemd": _has_systemd,
     "promtool": _has_promtool,
+    "pty": _has_pty,
 }
 """Marker → is it there? `HEYGEMD_REQUIRE=ffmpeg,gpu` says what must be."""
 

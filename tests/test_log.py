@@ -255,6 +255,7 @@ def test_a_choice_crosses_to_children(choice: LogChoice) -> None:
     assert pickle.loads(pickle.dumps(choice)) == choice
 
 
+@pytest.mark.pty
 def test_a_terminal_and_a_stream_are_told_apart() -> None:
     ours, theirs = os.openpty()
     assert LogChoice().settled(theirs).sink is Sink.CONSOLE

@@ -36,6 +36,7 @@ def terminal():
             os.close(number)
 
 
+@pytest.mark.pty
 def test_a_terminal_is_given_back_as_it_was_whatever_happens(terminal):
     _master, slave = terminal
     before = termios.tcgetattr(slave)
@@ -45,6 +46,7 @@ def test_a_terminal_is_given_back_as_it_was_whatever_happens(terminal):
     assert termios.tcgetattr(slave) == before
 
 
+@pytest.mark.pty
 def test_keys_nobody_read_do_not_reach_the_shell(terminal):
     master, slave = terminal
     with Keyboard(slave):
@@ -54,6 +56,7 @@ def test_keys_nobody_read_do_not_reach_the_shell(terminal):
         os.read(slave, 100)
 
 
+@pytest.mark.pty
 def test_a_character_that_comes_in_two_pieces(terminal):
     master, slave = terminal
     with Keyboard(slave) as keyboard:
@@ -64,6 +67,7 @@ def test_a_character_that_comes_in_two_pieces(terminal):
         assert keyboard.read_keys() == ["名"]
 
 
+@pytest.mark.pty
 def test_bytes_that_are_no_text_end_nothing(terminal):
     master, slave = terminal
     with Keyboard(slave) as keyboard:
@@ -71,6 +75,7 @@ def test_bytes_that_are_no_text_end_nothing(terminal):
         assert keyboard.read_keys()[-1] == "q"
 
 
+@pytest.mark.pty
 def test_a_terminal_that_is_gone(terminal):
     master, slave = terminal
     with pytest.raises(TerminalGoneError), Keyboard(slave) as keyboard:

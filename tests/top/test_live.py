@@ -91,6 +91,7 @@ def watch(state, tmp_path):
         terminal.__exit__()
 
 
+@pytest.mark.pty
 def test_it_follows_the_daemon_and_leaves_the_terminal_as_it_was(daemon, watch):
     terminal = watch()
     terminal.wait_for("anna")
@@ -104,6 +105,7 @@ def test_it_follows_the_daemon_and_leaves_the_terminal_as_it_was(daemon, watch):
     assert terminal.told.rindex(CURSOR_ON) > terminal.told.rindex("anna")
 
 
+@pytest.mark.pty
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["TERM", "HUP"])
 def test_a_signal_ends_it_with_the_terminal_restored(daemon, watch, number, status):
     terminal = watch()
@@ -114,6 +116,7 @@ def test_a_signal_ends_it_with_the_terminal_restored(daemon, watch, number, stat
     assert NORMAL_SCREEN in terminal.told
 
 
+@pytest.mark.pty
 def test_ctrl_c_ends_it(daemon, watch):
     terminal = watch()
     terminal.wait_for("anna")
@@ -122,6 +125,7 @@ def test_ctrl_c_ends_it(daemon, watch):
     assert termios.tcgetattr(terminal.slave) == terminal.settings
 
 
+@pytest.mark.pty
 def test_ctrl_z_gives_the_terminal_to_the_shell_and_takes_it_again(daemon, watch):
     terminal = watch()
     terminal.wait_for("anna")
@@ -142,6 +146,7 @@ def test_ctrl_z_gives_the_terminal_to_the_shell_and_takes_it_again(daemon, watch
     assert termios.tcgetattr(terminal.slave) == terminal.settings
 
 
+@pytest.mark.pty
 def test_a_terminal_that_goes_away_ends_it(daemon, watch):
     terminal = watch()
     terminal.wait_for("anna")
@@ -151,6 +156,7 @@ def test_a_terminal_that_goes_away_ends_it(daemon, watch):
     terminal.master, terminal.slave = pty.openpty()
 
 
+@pytest.mark.pty
 def test_another_size_gives_another_picture(daemon, watch):
     terminal = watch()
     screen = terminal.wait_for("anna")
@@ -164,6 +170,7 @@ def test_another_size_gives_another_picture(daemon, watch):
     terminal.wait_for(lambda lines: len(lines) == 24 and any("anna" in line for line in lines))
 
 
+@pytest.mark.pty
 def test_arrows_select_and_enter_shows_the_history(daemon, watch, add):
     failed = add("emil", JobState.RUNNING, JobState.FAILED, error_code="E131", error_message="no face at all")
     daemon(jobs=())
@@ -177,6 +184,7 @@ def test_arrows_select_and_enter_shows_the_history(daemon, watch, add):
     terminal.wait_for("LAST RESULTS")
 
 
+@pytest.mark.pty
 def test_a_film_is_cancelled_only_after_a_yes_and_the_answer_is_shown(daemon, watch, add, state):
     waiting = add("clara")
     daemon(jobs=())
@@ -198,6 +206,7 @@ def test_a_film_is_cancelled_only_after_a_yes_and_the_answer_is_shown(daemon, wa
     terminal.wait_for("done - it was cancelled")
 
 
+@pytest.mark.pty
 def test_typing_filters_and_escape_ends_it(daemon, watch, add):
     add("bernd")
     daemon(jobs=(running(1, "anna"), running(2, "安娜")))
@@ -210,6 +219,7 @@ def test_typing_filters_and_escape_ends_it(daemon, watch, add):
     terminal.wait_for("bernd")
 
 
+@pytest.mark.pty
 def test_a_frozen_picture_stays(daemon, watch):
     terminal = watch()
     terminal.wait_for("anna")
@@ -224,6 +234,7 @@ def test_a_frozen_picture_stays(daemon, watch):
     terminal.wait_for("zoe")
 
 
+@pytest.mark.pty
 def test_a_daemon_that_ends_is_noticed(watch, state, tell):
     with places.locked(state / "lock"):
         tell()
@@ -233,12 +244,14 @@ def test_a_daemon_that_ends_is_noticed(watch, state, tell):
     assert any("NOT RUNNING" in line for line in screen)
 
 
+@pytest.mark.pty
 def test_stale_vitals_are_called_so(daemon, watch):
     daemon(written_at=datetime.now(UTC) - timedelta(minutes=3))
     screen = watch().wait_for("the daemon hangs?")
     assert any("3 min" in line for line in screen)
 
 
+@pytest.mark.pty
 def test_it_speaks_chinese(daemon, watch):
     screen = watch(LANG="zh_CN.UTF-8").wait_for("制作中")
     assert "运行中" in screen[0]
