@@ -21,7 +21,9 @@ def said(english: str, chinese: str) -> str:
     return chinese if speaks_chinese() else english
 
 
-def advice_of(code: str) -> tuple[str, str]:
-    """Return what a code means and what to do, in the person's language; raises KeyError for an unknown code."""
-    advice = ADVICE[code]
+def advice_of(code: str | None) -> tuple[str, str]:
+    """Return what a code means and what to do, in the person's language; nothing for a code of another version."""
+    advice = ADVICE.get(code or "")
+    if advice is None:
+        return "", ""
     return (advice.title_zh, advice.todo_zh) if speaks_chinese() else (advice.title, advice.todo)

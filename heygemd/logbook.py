@@ -171,9 +171,8 @@ def told(entry: Entry, *, explain: bool = False) -> list[str]:
     blocks = [line for key in sorted(BLOCKS & entry.keys()) for line in str(entry[key]).splitlines()]
     lines = [f"{moment} {entry.get('level', ''):<7} {sentence(entry)}", *(f"    {line}" for line in blocks)]
     if explain and (code := entry.get("error_code")):
-        try:
-            title, todo = advice_of(str(code))
-        except KeyError:
+        title, todo = advice_of(str(code))
+        if not title:
             return lines
         lines += [f"    {code} {title}", f"    {said('what to do:', '处理方法：')} {todo}"]
     return lines

@@ -31,3 +31,7 @@ def test_texts_and_advice_follow_the_locale(monkeypatch):
     monkeypatch.setenv("LANG", "C.UTF-8")
     assert said("yes", "是") == "yes"
     assert advice_of("E131") == (ADVICE["E131"].title, ADVICE["E131"].todo)
+
+
+def test_a_code_of_another_version_has_no_advice():
+    assert advice_of("E999") == advice_of(None) == ("", "")

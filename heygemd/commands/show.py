@@ -9,7 +9,7 @@ from rich.text import Text
 from heygemd.commands.completion import complete_job
 from heygemd.commands.console import EXIT_USAGE, emit_json, err, explained, out
 from heygemd.commands.options import ConfigOption, JsonOption, RootOption, StateOption, set_up_log
-from heygemd.language import said
+from heygemd.language import advice_of, said
 
 if TYPE_CHECKING:
     from heygemd.commands.stores import Whereabouts
@@ -121,7 +121,7 @@ class _Sheet:
 
 
 def _print_job(told: Row, console: Console) -> None:
-    from heygemd.commands.tables import advice, local_time, state_text, told_error, wide  # noqa: PLC0415
+    from heygemd.commands.tables import local_time, state_text, told_error, wide  # noqa: PLC0415
     from heygemd.naming import printable  # noqa: PLC0415
 
     sheet = _Sheet(console)
@@ -129,7 +129,7 @@ def _print_job(told: Row, console: Console) -> None:
     title = Text.assemble((printable(name), "bold"), "  ", state_text(told["state"]), f"  {told['id']}")
     wide(console).print(title, soft_wrap=True)
     if error := told["error"]:
-        means, todo = advice(error["code"])
+        means, todo = advice_of(error["code"])
         sheet.head(said("what is wrong", "问题"))
         sheet.line(error["code"], means, "bold red")
         sheet.line(said("details", "详情"), told_error("", error["message"]))

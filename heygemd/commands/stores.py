@@ -3,19 +3,15 @@
 What the daemon has told in `vitals.json` is preferred to a look at a share, which may hang.
 """
 
-import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from heygemd import places
 from heygemd.commands.options import INSTALLED_CONFIG, settings_of
 from heygemd.errors import SetupError
-from heygemd.intake.smallfile import read_small
+from heygemd.intake.roots import read_uuid
 from heygemd.jobs.roots import Root
 from heygemd.settings import Settings
 from heygemd.vitals import Vitals, read_vitals
@@ -24,7 +20,6 @@ if TYPE_CHECKING:
     from heygemd.jobs.store import JobStore
 
 STORE_NAME = "jobs.sqlite"
-_MAX_SENTINEL_BYTES = 4096
 _CANDIDATES_SHOWN = 3
 
 
@@ -83,26 +78,21 @@ def find_store(config: Path | None, root: list[Path] | None = None, state_dir: P
     return Whereabouts(settings=settings, state_dir=place, roots=tuple(known.values()), chosen=chosen, vitals=vitals)
 
 
-@contextmanager
-def opened(where: Whereabouts) -> "Iterator[JobStore]":
+def opened(where: Whereabouts) -> "JobStore":
     """Open the store for reading, beside a daemon or without one; raises SetupError E401, E407, ResourceError E202."""
     from heygemd.jobs.store import JobStore  # noqa: PLC0415
 
-    store = JobStore.open_readonly(where.store)
-    try:
-        yield store
-    finally:
-        store.close()
+    return JobStore.open_readonly(where.store)
 
 
 def find_root(path: Path) -> Root | None:
     """Look whether a root is there, without touching it; None when it is not, or is not for this user to read."""
     try:
         place = path.absolute().resolve()
-        told = json.loads(read_small(Root(place, "").sentinel, _MAX_SENTINEL_BYTES))
-        return Root(place, str(UUID(told["uuid"])))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        uuid = read_uuid(Root(place, ""))
+    except (OSError, ValueError, SetupError):
         return None
+    return None if uuid is None else Root(place, uuid)
 
 
 def _serves(settings: Settings, named: tuple[Path, ...]) -> bool:

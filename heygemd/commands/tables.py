@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from heygemd.errors import ADVICE
-from heygemd.language import advice_of, said
+from heygemd.language import said
 from heygemd.naming import printable
 from heygemd.terminal import forgive
 
@@ -94,8 +93,3 @@ def duration(seconds: float | None) -> str:
 def told_error(code: str | None, message: str | None) -> str:
     """Return code and message on one line."""
     return printable(" ".join(f"{code or ''} {message or ''}".split()))
-
-
-def advice(code: str) -> tuple[str, str]:
-    """Return what a code means and what to do; nothing for a code of another version."""
-    return advice_of(code) if code in ADVICE else ("", "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from heygemd.commands.console import EXIT_INTERRUPTED, err, out
-from heygemd.language import said
+from heygemd.language import advice_of, said
 
 if TYPE_CHECKING:
     from heygemd.submitting.writing import Target
@@ -41,7 +41,7 @@ def wait_for(target: "Target", stem: str, before: frozenset[str], *, is_quiet: b
 
 def print_ends(report: dict[str, Any], target: "Target", *, is_quiet: bool) -> bool:
     """Print the path of every film on stdout, and on stderr what failed; True when every film is there."""
-    from heygemd.commands.tables import advice, told_error  # noqa: PLC0415
+    from heygemd.commands.tables import told_error  # noqa: PLC0415
 
     is_good = True
     for row in report["rows"]:
@@ -56,7 +56,7 @@ def print_ends(report: dict[str, Any], target: "Target", *, is_quiet: bool) -> b
         called = row["id"] or row["audio"] or row["number"]
         err.print(f"{called}: {row['state']} {told}".rstrip(), highlight=False, markup=False, soft_wrap=True)
         if row["error_code"]:
-            err.print(f"  {advice(row['error_code'])[1]}", highlight=False, markup=False, soft_wrap=True)
+            err.print(f"  {advice_of(row['error_code'])[1]}", highlight=False, markup=False, soft_wrap=True)
     return is_good
 
 

@@ -1,15 +1,12 @@
 """What proves that a folder is a root, read without making or mending anything, as opening a root would."""
 
-import json
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from uuid import UUID
 
-from heygemd.intake.roots import PROTOCOL
-from heygemd.jobs.roots import Root
+from heygemd.jobs.roots import Root, uuid_told
 
 MAX_BYTES = 4096
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -44,9 +41,6 @@ def read_sentinel(folder: Path) -> Sentinel:
 
 def _understood(text: bytes) -> Sentinel:
     try:
-        told = json.loads(text)
-        if told["protocol"] != PROTOCOL:
-            return Sentinel(state="damaged", reason=f"it was made by another heygemd (protocol {told['protocol']})")
-        return Sentinel(state="good", uuid=str(UUID(told["uuid"])))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return Sentinel(state="damaged", reason="its content is not what heygemd wrote")
+        return Sentinel(state="good", uuid=uuid_told(text))
+    except ValueError as error:
+        return Sentinel(state="damaged", reason=str(error))

@@ -8,16 +8,14 @@ import json
 import os
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from heygemd.errors import ResourceError, SetupError
 from heygemd.intake.disk import Disk
 from heygemd.intake.writers import OPEN_FLAGS
-from heygemd.jobs.roots import Root
+from heygemd.jobs.roots import PROTOCOL, Root, uuid_told
 
-PROTOCOL = 1
 _MAX_SENTINEL_BYTES = 4096
 _TOLERATED = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir", "#recycle"})
 """What a fresh disk or a NAS puts into an empty folder; names with a leading dot are tolerated too."""
@@ -33,7 +31,7 @@ def init_root(path: Path) -> Root:
     try:
         place.mkdir(parents=True, exist_ok=True)
         place = place.resolve()
-        uuid = _read_uuid(Root(place, ""))
+        uuid = read_uuid(Root(place, ""))
         if uuid is None:
             _refuse_foreign(place)
         root = Root(place, uuid or str(uuid4()))
@@ -52,7 +50,7 @@ def open_root(path: Path) -> Root:
     _refuse_unspeakable(place)
     try:
         place = place.resolve()
-        uuid = _read_uuid(Root(place, ""))
+        uuid = read_uuid(Root(place, ""))
         if uuid is None:
             hint = f"heygemd init-root {place}" if place.is_dir() else "mount it, or create it with heygemd init-root"
             raise SetupError("E401", f"{place} is no heygemd root (it has no .heygemd/root.json): {hint}")
@@ -82,7 +80,7 @@ def open_present(paths: Sequence[Path]) -> tuple[tuple[Root, ...], tuple[Path, .
         place = path.absolute()
         _refuse_unspeakable(place)
         try:
-            is_there = _read_uuid(Root(place, "")) is not None
+            is_there = read_uuid(Root(place, "")) is not None
         except OSError:
             is_there = False
         if is_there:
@@ -116,7 +114,7 @@ def check_online(root: Root) -> int:
     """
     try:
         device = root.path.stat().st_dev
-        uuid = _read_uuid(root)
+        uuid = read_uuid(root)
         if uuid is None:
             raise ResourceError("E201", f"{root.path} has no sentinel: the share is not mounted there")
         if uuid != root.uuid:
@@ -151,7 +149,7 @@ def _make_folders(root: Root) -> None:
         Disk().sync_folder(folder)
 
 
-def _read_uuid(root: Root) -> str | None:
+def read_uuid(root: Root) -> str | None:
     """Return the uuid of the sentinel, None when there is none; raises SetupError E401 when it cannot be understood."""
     try:
         number = os.open(root.sentinel, OPEN_FLAGS)
@@ -159,11 +157,10 @@ def _read_uuid(root: Root) -> str | None:
         return None
     with os.fdopen(number, "rb") as file:
         text = file.read(_MAX_SENTINEL_BYTES)
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
-        sentinel = json.loads(text)
-        if sentinel["protocol"] == PROTOCOL:
-            return str(UUID(sentinel["uuid"]))
-    raise SetupError("E401", f"{root.sentinel} is damaged, or was made by a newer heygemd")
+    try:
+        return uuid_told(text)
+    except ValueError as error:
+        raise SetupError("E401", f"{root.sentinel} is damaged, or was made by a newer heygemd") from error
 
 
 def _refuse_foreign(place: Path) -> None:

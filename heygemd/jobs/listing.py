@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from heygemd.jobs.database import Database, Record, Value
+from heygemd.jobs.database import Holder, Record, Value
 from heygemd.jobs.job import Job
 from heygemd.jobs.rows import job_of, text_of
 from heygemd.jobs.states import JobState
@@ -65,11 +65,8 @@ class Listed:
     """None while it has not ended."""
 
 
-class JobListing:
+class JobListing(Holder):
     """The part of the store that answers what people ask for by hand."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
 
     def listed(self, wanted: JobFilter, limit: int = -1) -> list[Listed]:
         """Return the jobs that fit, the newest first; a negative `limit` returns all of them."""

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import structlog
 
-from heygemd.jobs.database import Database, Record
+from heygemd.jobs.database import Database, Holder, Record
 from heygemd.jobs.rows import text_of
 
 log = structlog.get_logger(__name__)
@@ -54,11 +53,8 @@ class Request:
     note: str = ""
 
 
-class RequestBook:
-    """The requests of one store; both sides use it."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
+class RequestBook(Holder):
+    """The requests of one store; both sides use it. Close only a book that was opened with `open`."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -68,18 +64,6 @@ class RequestBook:
         is no store, or one of another schema, E407 when this user may not write it; ResourceError E202.
         """
         return cls(Database(path, may_migrate=False))
-
-    def close(self) -> None:
-        """Give the files back, if the book was opened with `open`."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def ask(self, act: Act, target: str, *, by: str, at: datetime, options: Mapping[str, Any] | None = None) -> Request:
         """Add a request; one that is open already with the same words is not added again."""

@@ -1,7 +1,12 @@
 """The folders of one root, by name. Pure: looks at no disk."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
+
+PROTOCOL = 1
+"""Of the folders of a root; its sentinel names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +70,15 @@ class Root:
     def claims(self) -> Path:
         """One record per claim, written before the first rename."""
         return self.private / "claims"
+
+
+def uuid_told(sentinel: bytes) -> str:
+    """Return the uuid in the content of a root's sentinel; raises ValueError that says why it is none of ours."""
+    try:
+        told = json.loads(sentinel)
+        protocol, uuid = told["protocol"], str(UUID(told["uuid"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("its content is not what heygemd wrote") from None
+    if protocol != PROTOCOL:
+        raise ValueError(f"it was made by another heygemd (protocol {protocol})")
+    return uuid

@@ -8,7 +8,6 @@ is a SetupError E401.
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import structlog
@@ -66,18 +65,6 @@ class JobStore(MemoryEvidence):
     def open_readonly(cls, path: Path) -> Self:
         """Open beside a running daemon, or after it; raises SetupError E401 when there is no store."""
         return cls(path, readonly=True)
-
-    def close(self) -> None:
-        """Give the files back; the store cannot be used afterwards."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # The life of a job ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from heygemd.errors import ADVICE
 from heygemd.language import advice_of, said
 from heygemd.status.waiting import reason_of
 from heygemd.terminal import length_words
@@ -52,6 +51,6 @@ def root_lines(path: str, root: Row) -> Iterator[Line]:
 
 def todo_in(reason: str) -> Iterator[str]:
     """Yield what to do about the code that a reason begins with."""
-    code = reason[:4]
-    if code in ADVICE:
-        yield f"→ {advice_of(code)[1]}"
+    _, todo = advice_of(reason[:4])
+    if todo:
+        yield f"→ {todo}"

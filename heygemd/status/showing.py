@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from heygemd.errors import ADVICE
 from heygemd.language import advice_of, said
 from heygemd.naming import printable
 from heygemd.status.shares import Line, Row, root_lines, todo_in
@@ -244,7 +243,7 @@ def _progress(row: Row) -> Text:
 
 def _result(row: Row) -> Text:
     if row["error_code"]:
-        title, todo = advice_of(row["error_code"]) if row["error_code"] in ADVICE else ("", "")
+        title, todo = advice_of(row["error_code"])
         told = _text(f"{row['error_code']} {title} {' '.join((row['error_message'] or '').split())}".strip())
         return told.append(f"\n→ {todo}", style="dim") if todo else told
     return _text(row["film"] or row["output"] or "")

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from rich.text import Text
 
-from heygemd.errors import ADVICE
 from heygemd.language import advice_of, said
 from heygemd.terminal import clipped, wrapped
 from heygemd.top.films import Film, Lists
@@ -60,9 +59,9 @@ def _advice(films: Sequence[Film], look: Look) -> list[Text]:
 
 
 def _advice_of(film: Film) -> list[tuple[str, str]]:
-    if film.code not in ADVICE:
-        return [(film.message or film.code, "")]
     title, todo = advice_of(film.code)
+    if not title:
+        return [(film.message or film.code, "")]
     return [(f"{film.code} {title} {film.message}", BAD), (f"{said('to do', '处理办法')}: {todo}", "")]
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from heygemd.errors import ADVICE
 from heygemd.jobs.job import Job
 from heygemd.jobs.states import JobState
 from heygemd.language import advice_of, said
@@ -110,7 +109,7 @@ def state_words(state: JobState) -> str:
 
 def title_of(code: str) -> str:
     """Say what a code means; nothing when it is none of ours."""
-    return advice_of(code)[0] if code in ADVICE else ""
+    return advice_of(code)[0]
 
 
 def _count_waiting(glance: Glance) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from heygemd.errors import ADVICE
 from heygemd.jobs.job import Job
 from heygemd.jobs.states import JobState
 from heygemd.language import advice_of, said
@@ -73,7 +72,7 @@ def _outcome(job: Job, glance: Glance) -> Iterator[tuple[str, str, str]]:
     results = {one.job: one for root in glance.roots if root.told for one in root.told.results}
     told = results.get(job.id)
     if job.error_code:
-        title, todo = advice_of(job.error_code) if job.error_code in ADVICE else ("", "")
+        title, todo = advice_of(job.error_code)
         yield said("why", "原因"), f"{job.error_code} {title} {job.error_message or ''}", BAD
         yield said("to do", "处理办法"), todo, ""
     if told is not None and told.reason_file:

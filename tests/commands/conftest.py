@@ -1,5 +1,6 @@
 """A root, a store and a command line of the test's own."""
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -60,12 +61,17 @@ class House:
         """Open the store for writing, as the daemon does."""
         return JobStore(self.state_dir / "jobs.sqlite")
 
+    def _noise(self):
+        """Other bytes for each job, and the same in every run: what is typed must not fit an id by chance."""
+        return hashlib.sha256(str(self._count).encode()).digest()[:7]
+
     def add(self, name, *states, age=timedelta(0), code=None, message=None, **changes):
         """Add a job that goes through `states`; with a code, the last of them is a failure."""
         self._count += 1
         at = NOW - age + timedelta(milliseconds=self._count)
         job = make_job(
-            new_job_id(at), name=name, root=self.root.uuid, claim_dir=None, queued_at=at, not_before=at, folder="",
+            new_job_id(at, self._noise()), name=name, root=self.root.uuid, claim_dir=None, queued_at=at, not_before=at,
+            folder="",
         )  # fmt: skip
         with self.open() as store:
             store._db.execute("PRAGMA synchronous = OFF")

@@ -52,7 +52,9 @@ def test_open_refuses_a_folder_without_sentinel_and_makes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"uuid": "x", "protocol": 1}', '{"uuid": 5, "protocol": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", '{"uuid": "x", "protocol": 1}', '{"uuid": 5, "protocol": 1}', "[" * 4096]
+)
 def test_damaged_sentinel_is_refused_and_never_replaced(tmp_path, text):
     root = init_root(tmp_path / "r")
     root.sentinel.write_text(text)
