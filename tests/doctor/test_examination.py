@@ -16,6 +16,7 @@ from heygemd.doctor.patience import BrokenCallError, StillWaitingError, begin, b
 from heygemd.doctor.sheet import show
 from heygemd.errors import SetupError
 from heygemd.intake.roots import init_root
+from tests.processes import is_alive
 
 
 def hanging():
@@ -90,12 +91,25 @@ def test_a_call_gives_its_value_or_its_error_and_is_ended_when_it_takes_too_long
 
 
 def test_what_a_call_started_ends_with_it():
-    child = begin(lambda: [subprocess.Popen(["sleep", "60"]).pid, time.sleep(60)], limit_s=5)
-    listed = child.pid
+    out, into = os.pipe()
+
+    def call():
+        started = subprocess.Popen(["sleep", "60"])
+        os.write(into, f"{started.pid}\n".encode())
+        time.sleep(60)
+        return ()
+
+    child = begin(call, limit_s=5)
+    os.close(into)
+    with os.fdopen(out) as pipe:
+        grandchild = int(pipe.readline())
+    assert is_alive(grandchild)
     child.end()
     child.end()
-    with pytest.raises(ProcessLookupError):
-        os.killpg(listed, 0) or time.sleep(0.1) or os.waitpid(listed, 0) or os.killpg(listed, 0)
+    ends_s = time.monotonic() + 10
+    while is_alive(grandchild):
+        assert time.monotonic() < ends_s, "what the call had started is still there"
+        time.sleep(0.01)
 
 
 def test_a_call_as_somebody_else_has_his_rights_and_no_others():
