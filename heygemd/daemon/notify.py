@@ -39,11 +39,6 @@ class ServiceManager:
         self._status_due_s = self._feed_due_s = 0.0
         self._is_mute = False
 
-    @property
-    def is_there(self) -> bool:
-        """Tell whether a service manager listens."""
-        return self._address is not None
-
     def starting(self, doing: str) -> None:
         """Say what a start is doing, and ask for more time."""
         self._send(STATUS=doing, EXTEND_TIMEOUT_USEC=str(int(START_EXTENSION_S * 1e6)))

@@ -6,10 +6,6 @@ from pathlib import Path
 
 from heygemd.doctor.surroundings import Surroundings
 
-NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "afs", "fuse.sshfs", "fuse.rclone", "virtiofs"}
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
@@ -20,11 +16,6 @@ class Mount:
     """`ext4`, `cifs`."""
     source: str
     options: tuple[str, ...] = ()
-
-    @property
-    def is_network(self) -> bool:
-        """Tell whether other machines write there, too."""
-        return self.kind in NETWORK
 
 
 def mounted(around: Surroundings) -> tuple[Mount, ...]:
