@@ -19,7 +19,7 @@ from heygemd.modelform import Form, form_of
 from heygemd.modellist import CATALOGUE_FILE, Model, listed_sha256s, models, models_of
 from heygemd.planning.plan import EngineChoice
 
-__all__ = ["CATALOGUE_FILE", "FoundWeights", "Model", "choose_engine", "find_weights", "models"]
+__all__ = ["CATALOGUE_FILE", "FoundWeights", "Model", "choose_engine", "find_weights", "models", "require_weights"]
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +75,24 @@ def choose_engine(wanted: EngineName, models_dir: Path) -> EngineChoice:
         names = ", ".join(model.file for model in models_of("wav2lip"))
         raise SetupError("E402", f"{models_dir} holds no usable Wav2Lip weights (looked for {names})")
     return EngineChoice(name=EngineName.ATLAS)
+
+
+def require_weights(engine: EngineName, models_dir: Path, face_models: Path | None) -> None:
+    """Raise SetupError E402 unless engine and tracker have what they need; the weights are hashed here, once."""
+    choose_engine(engine, models_dir)
+    if face_models is not None:
+        require_face_models(face_models)
+
+
+def require_face_models(folder: Path) -> None:
+    """Raise SetupError E402 unless the folder holds S3FD and one of the forms of FAN, by their catalogued names."""
+    files = {model.name: folder / model.file for model in models_of("faces") if not model.shipped}
+    missing = [str(file) for name, file in files.items() if name == "s3fd" and not file.is_file()]
+    fans = [file for name, file in files.items() if name != "s3fd"]
+    if not any(file.is_file() for file in fans):
+        missing.append(" or ".join(str(file) for file in fans))
+    if missing:
+        raise SetupError("E402", f"render.face_models: {', '.join(missing)} is missing")
 
 
 def identify(path: Path, model: Model) -> FoundWeights | None:

@@ -53,7 +53,7 @@ def make_film(request: FilmRequest, settings: Settings, console: Console | None)
     nothing lies at `output`.
     """
     require_tools()
-    catalogue.choose_engine(request.options.engine, settings.models_dir)
+    catalogue.require_weights(request.options.engine, settings.models_dir, settings.render.face_models)
     if request.segment_s is not None:
         render = settings.render.model_copy(update={"segment_s": request.segment_s})
         settings = settings.model_copy(update={"render": render})

@@ -49,6 +49,9 @@ class RenderSettings(Part):
         "auto", description="Used when a job names none."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU when one works, else the CPU.")
+    face_models: Path | None = Field(
+        None, description="Folder with face-alignment's weights (S3FD, FAN): its tracker follows faces then, slowly."
+    )
     require_gpu: bool = Field(False, description="Refuse to start without a GPU instead of using the CPU.")
     segment_s: float = Field(60.0, gt=0, description="Longest piece that is rendered at once.")
     min_segment_s: float = Field(8.0, gt=0, description="To use more workers a film is cut into pieces down to this.")

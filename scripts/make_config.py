@@ -59,7 +59,7 @@ def _facts(name: str, field: FieldInfo) -> list[str]:
     if get_origin(field.annotation) is Literal:
         facts.append("one of " + ", ".join(get_args(field.annotation)))
     if field.get_default() is None:
-        facts.append("chosen by itself unless set")
+        facts.append("chosen by itself unless set" if name == "state_dir" else "nothing unless set")
     return facts
 
 

@@ -50,8 +50,8 @@ def tally() -> Tally:
     counted = Tally()
     for kind in TaskKind:
         counted.note_task(kind, {"decode": 1.5, "paint": 2.5}, frames=250)
-    counted.note_cached(["track"])
-    counted.note_cached([])
+    counted.note_cached(["track"], studied=True)
+    counted.note_cached([], studied=True)
     counted.note_shortage("E301")
     counted.note_retry()
     counted.note_worker_started()

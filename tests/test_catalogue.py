@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from heygemd import catalogue
-from heygemd.catalogue import LEAST_WEIGHTS_BYTES, choose_engine, find_weights, models
+from heygemd.catalogue import LEAST_WEIGHTS_BYTES, choose_engine, find_weights, models, require_weights
 from heygemd.errors import SetupError
 from heygemd.jobs.job import EngineName
 from heygemd.modellist import models_of
@@ -230,3 +230,16 @@ def test_wav2lip_without_weights_is_refused_with_the_names_looked_for(tmp_path: 
         choose_engine(EngineName.WAV2LIP, tmp_path)
     assert refused.value.code == "E402"
     assert "wav2lip_gan.pth" in refused.value.message
+
+
+def test_face_models_are_a_detector_and_one_form_of_fan(tmp_path: Path) -> None:
+    names = {model.name: model.file for model in models() if model.engine == "faces" and not model.shipped}
+    with pytest.raises(SetupError, match="s3fd") as refused:
+        require_weights(EngineName.ATLAS, tmp_path, tmp_path)
+    assert refused.value.code == "E402"
+    (tmp_path / names["s3fd"]).write_bytes(b"detector")
+    with pytest.raises(SetupError, match="2DFAN4"):
+        require_weights(EngineName.ATLAS, tmp_path, tmp_path)
+    (tmp_path / names["fan4-torchscript"]).write_bytes(b"points")
+    require_weights(EngineName.ATLAS, tmp_path, tmp_path)
+    require_weights(EngineName.ATLAS, tmp_path, None)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from heygemd.errors import SetupError
+from heygemd.jobs.job import FACE_RULES, is_face_rule
 from heygemd.log import LogChoice, configure
 from heygemd.settings import Settings, load
 
@@ -26,6 +27,22 @@ StateOption = Annotated[
     typer.Option(readable=False, help="Local folder for the store and work files."),  # unreadable: E407 says more
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+
+
+def _face_rule(text: str | None) -> str | None:
+    """Refuse what is no rule."""
+    if text is not None and not is_face_rule(text):
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(FACE_RULES)}, nor index:1 to index:99")
+    return text
+
+
+FaceOption = Annotated[
+    str, typer.Option(callback=_face_rule, help="Whose mouth moves: main, largest, left, right or index:N (from left).")
+]
+FaceChoiceOption = Annotated[
+    str | None,
+    typer.Option("--face", callback=_face_rule, help="Whose mouth moves: main, largest, left, right or index:N."),
+]
 
 
 def config_file(named: Path | None, *, has_roots: bool = False) -> Path | None:

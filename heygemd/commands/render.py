@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from heygemd.commands.console import err, explained, usage
-from heygemd.commands.options import ConfigOption, JsonOption, set_up_log, settings_of
-from heygemd.jobs.job import EngineName, LengthPolicy, RenderOptions, SilenceRule
+from heygemd.commands.options import ConfigOption, FaceOption, JsonOption, set_up_log, settings_of
+from heygemd.jobs.job import DEFAULT_FACE, EngineName, LengthPolicy, RenderOptions, SilenceRule
 from heygemd.limits import X264Preset
 
 
@@ -20,6 +20,8 @@ def render(
     length: Annotated[LengthPolicy, typer.Option(help="When sound and picture differ in length.")] = LengthPolicy.AUTO,
     silence: Annotated[SilenceRule, typer.Option(help="What the mouth does in silence.")] = SilenceRule.CLOSE,
     audio_offset_ms: Annotated[int, typer.Option(min=-2000, max=2000, help="Mouth later than sound.")] = 0,
+    face: FaceOption = DEFAULT_FACE,
+    idle_motion: Annotated[bool, typer.Option(help="A still picture blinks and sways a little.")] = True,
     crf: Annotated[int | None, typer.Option(min=0, max=40, help="x264 quality; 0 is lossless.")] = None,
     preset: Annotated[X264Preset | None, typer.Option(help="x264 preset.")] = None,
     segment_s: Annotated[float | None, typer.Option(min=0.04, help="Longest piece rendered at once.")] = None,
@@ -45,6 +47,8 @@ def render(
             length=length,
             silence=silence,
             audio_offset_ms=audio_offset_ms,
+            face=face,
+            idle_motion=idle_motion,
             crf=defaults.crf if crf is None else crf,
             preset=preset or defaults.preset,
         )

@@ -11,7 +11,7 @@ import typer
 
 from heygemd.commands.completion import complete_root
 from heygemd.commands.console import EXIT_JOB_FAILED, emit_json, err, explained, usage
-from heygemd.commands.options import ConfigOption, JsonOption, set_up_log, settings_of
+from heygemd.commands.options import ConfigOption, FaceChoiceOption, JsonOption, set_up_log, settings_of
 from heygemd.errors import SetupError
 from heygemd.jobs.job import EngineName, LengthPolicy, SilenceRule
 from heygemd.language import said
@@ -52,6 +52,10 @@ def submit(
     audio_offset_ms: Annotated[
         int | None, typer.Option(min=-60_000, max=60_000, help="Mouth later than sound.")
     ] = None,
+    face: FaceChoiceOption = None,
+    idle_motion: Annotated[
+        bool | None, typer.Option("--idle-motion/--no-idle-motion", help="A still picture blinks and sways a little.")
+    ] = None,
     crf: Annotated[int | None, typer.Option(min=0, max=40, help="x264 quality; 0 is lossless.")] = None,
     preset: Annotated[X264Preset | None, typer.Option(help="x264 preset.")] = None,
     link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies, where that can be.")] = False,
@@ -71,7 +75,14 @@ def submit(
     if link and move:
         usage("--link and --move exclude each other")
     options = OptionChoice(
-        engine=engine, length=length, silence=silence, audio_offset_ms=audio_offset_ms, crf=crf, preset=preset
+        engine=engine,
+        length=length,
+        silence=silence,
+        audio_offset_ms=audio_offset_ms,
+        face=face,
+        idle_motion=idle_motion,
+        crf=crf,
+        preset=preset,
     )
     if manifest is not None and (name or priority is not None or options != OptionChoice()):
         usage("--manifest says names, priorities and options itself")

@@ -59,7 +59,8 @@ def _checked(reread: Callable[[], Settings] | None, models_dir: Path) -> Callabl
 
     def checked() -> Settings:
         settings = reread()
-        catalogue.choose_engine(EngineName(settings.render.engine), models_dir)
+        render = settings.render
+        catalogue.require_weights(EngineName(render.engine), models_dir, render.face_models)
         return settings
 
     return checked
@@ -77,7 +78,8 @@ def open_daemon(
     manager.starting("checking tools, weights and folders")
     require_tools()
     # Also hashes the weights once, here, so that no tick ever waits for 436 MB.
-    catalogue.choose_engine(EngineName(settings.render.engine), settings.models_dir)
+    render = settings.render
+    catalogue.require_weights(EngineName(render.engine), settings.models_dir, render.face_models)
     nursery = open_nursery(LogChoice(level=settings.log_level, file=settings.log_file))
     roots, absent = _find_roots(settings, nursery)
     state_dir = places.state_dir(settings, roots)

@@ -12,6 +12,7 @@ from heygemd.intake import names
 from heygemd.intake.names import Kind
 from heygemd.intake.submission import Member, Role, Submission
 from heygemd.jobs.ids import is_job_id
+from heygemd.jobs.job import is_face_rule
 
 MAX_CRF = 40
 MAX_AUDIO_OFFSET_MS = 60_000
@@ -76,6 +77,7 @@ def _refuse_unfit_values(submission: Submission) -> None:
     is_sane = (
         0 <= options.crf <= MAX_CRF
         and abs(options.audio_offset_ms) <= MAX_AUDIO_OFFSET_MS
+        and is_face_rule(options.face)
         and abs(submission.priority) <= MAX_PRIORITY
         and (submission.keep_days is None or submission.keep_days >= 0)
         and (lane is None or (lane.most >= 1 and all(is_plain(part) for part in _parts(lane.folder))))

@@ -14,6 +14,8 @@ class OptionChoice:
     length: LengthPolicy | None = None
     silence: SilenceRule | None = None
     audio_offset_ms: int | None = None
+    face: str | None = None
+    idle_motion: bool | None = None
     crf: int | None = None
     preset: X264Preset | None = None
 

@@ -1,10 +1,12 @@
 """The vocabulary that every room shares: what a job is, what was dropped, and what the user asked for."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 from typing_extensions import override
 
@@ -52,6 +54,17 @@ class SilenceRule(StrEnum):
     """Follow the source's own mouth."""
 
 
+FACE_RULES: Final = ("main", "largest", "left", "right")
+"""Whose mouth moves where a picture shows several people; beside these words, `index:N` counts them from the left."""
+DEFAULT_FACE: Final = "main"
+_FACE_INDEX: Final = re.compile(r"index:[1-9][0-9]?", re.ASCII)
+
+
+def is_face_rule(text: str) -> bool:
+    """Tell whether the text says whose mouth moves: `main`, `largest`, `left`, `right`, or `index:1` to `index:99`."""
+    return text in FACE_RULES or _FACE_INDEX.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderOptions:
     """What the user may choose per job; one frozen type shared by every way of submitting."""
@@ -61,6 +74,10 @@ class RenderOptions:
     silence: SilenceRule = SilenceRule.CLOSE
     audio_offset_ms: int = 0
     """Positive: the mouth follows the sound later."""
+    face: str = DEFAULT_FACE
+    """Whose mouth moves: see `is_face_rule`."""
+    idle_motion: bool = True
+    """A still picture blinks and sways a little; film is never touched by it."""
     crf: int = 18
     """x264 constant rate factor; 0 is lossless."""
     preset: X264Preset = "veryfast"

@@ -32,7 +32,7 @@ from heygemd.outbox.sentinel import require_root
 
 log = structlog.get_logger(__name__)
 
-CACHE_FOLDERS = ("tracks", "stamps", "speech")
+CACHE_FOLDERS = ("faces", "tracks", "stamps", "likeness", "speech")
 _ENTRY = re.compile(r"[0-9a-f]+-(?P<maker>[A-Za-z0-9._+-]+?)(?:-[0-9a-f]{8})?\.npz")
 """What was looked at, what made it, in which version, and a digest of how (which older releases did not write)."""
 _PART_OF_PROCESS = re.compile(r"(?P<entry>.+\.npz)\.(?P<pid>[0-9]+)\.part", re.DOTALL)

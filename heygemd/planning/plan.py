@@ -5,7 +5,9 @@ answer the scheduler makes the `Plan`, once, and saves it. `render` makes one se
 verifies. Everything a task leaves behind is a file in the job's work directory:
 
     work/<job id>/order.json                 what to make, from which files, with which engine
-                  track.npz  speech.npz      the analysis of the whole clip
+                  faces.npz  track.npz       every face in the whole clip, and the one that was chosen
+                  likeness.npz               what was learned of the person
+                  speech.npz                 what was heard in the whole sound
                   analysis.json              what the plan needs of it; written last
                   plan.json                  order + timeline + segments
                   settled-….npz              what the engine settled for the whole film, once for all workers
@@ -57,6 +59,8 @@ class Order:
     engine: EngineChoice
     max_segment_s: float
     min_segment_s: float = 8.0
+    face_models: Path | None = None
+    """Where face-alignment's weights lie, if its tracker is to follow the faces."""
     workers: int = 1
     """Workers that the film may be spread over, as the machine stood when the order was made."""
     version: str = __version__
@@ -67,9 +71,19 @@ class Order:
         return self.work_dir / "analysis.json"
 
     @property
+    def crowd_file(self) -> Path:
+        """Every face of the whole clip."""
+        return self.work_dir / "faces.npz"
+
+    @property
     def track_file(self) -> Path:
-        """Face track of the whole clip."""
+        """The chosen face in the whole clip."""
         return self.work_dir / "track.npz"
+
+    @property
+    def likeness_file(self) -> Path:
+        """What the engine learned about the person from the clip alone."""
+        return self.work_dir / "likeness.npz"
 
     @property
     def speech_file(self) -> Path:

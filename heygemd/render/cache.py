@@ -1,6 +1,7 @@
 """Files that save work and may vanish at any time: read when good, made again when not.
 
-    cache/tracks/<sha256 of the picture>-<version of the tracker>-ffmpeg<version>-<digest>.npz
+    cache/faces/<sha256 of the picture>-<version of the tracker>-ffmpeg<version>-<digest>.npz
+          likeness/<sha256 of the picture>-<engine>-<version of the engine>-…
           stamps/<sha256 of the picture>-…      time stamps only, for an engine that needs no face
           speech/<sha256 of the sound>-<engine>-<version of the engine>-…
 

@@ -1,7 +1,7 @@
 """What every engine must be able to do, and the data it works on.
 
-    sound ──▶ listen() ─▶ speech.npz ─┐
-    track.npz ────────────────────────┴▶ Clip ─▶ prepare() ─▶ Performance ─▶ render(frames of one segment)
+    picture ─▶ track.npz ─▶ Footage ─▶ study() ─▶ likeness.npz ─┐
+    sound ──────────────────────────▶ listen() ─▶ speech.npz ────┴▶ Clip ─▶ prepare() ─▶ Performance ─▶ render(frames)
                                                    │   ▲
                                                    ▼   │
                                                 settled-….npz
@@ -11,8 +11,8 @@ same Performance, and the frames of a segment are those of a single pass. The fi
 work directory, and the others map that. What grows with the film is mapped everywhere: memory does not grow with it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +28,11 @@ from heygemd.render.pulse import Pulse, unheard
 
 Speech = dict[str, NDArray[np.float32]]
 """What an engine heard in the whole sound; arrays of its own choosing, saved as speech.npz and mapped from there."""
+Likeness = Mapping[str, NDArray[Any]]
+"""What an engine learned about the person from the clip alone; arrays of its own choosing, saved as likeness.npz.
+
+It depends on nothing but the picture file (with its own sound) and the face that was chosen, so that a hundred voices
+for one clip share it."""
 Settled = Mapping[str, NDArray[Any]]
 """What an engine settled for the frames of one film; arrays of its own choosing."""
 
@@ -42,6 +47,20 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Footage:
+    """The clip as it was shot, before anybody knows what is to be said."""
+
+    track: FaceTrack
+    video: VideoInfo
+    read: Callable[[Sequence[int]], Iterator[NDArray[np.uint8]]]
+    """Decode some source frames, rising: each uint8[height * 3 // 2, width], the planes of yuv420p."""
+    hear: Callable[[], Speech | None] = lambda: None
+    """Listen to the clip's own sound: what `listen` makes of it, from the clip's beginning; None for a silent file."""
+    folder: Path | None = None
+    """Where unnamed files may be made; None: in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
     """The whole film to be made, as known after the analysis."""
 
@@ -52,6 +71,10 @@ class Clip:
     speech: Speech
     video: VideoInfo
     options: RenderOptions
+    likeness: Likeness = field(default_factory=dict)
+    """What `study` learned from this clip."""
+    seed: int = 0
+    """The same for all films of this picture file: what is left to chance comes from here."""
     settled_file: Path | None = None
     """Where `prepare` keeps what it settles for every frame, for itself and for other workers; None: in memory."""
 
@@ -92,6 +115,8 @@ class LipSync(Protocol):
     """Changes whenever the same inputs would give other pixels."""
     needs_face: bool
     """False: the clip is not searched for a face, and `Clip.track` holds time stamps only."""
+    studies: bool
+    """False: `study` would give nothing, and is not asked."""
 
     @property
     def precision(self) -> str:
@@ -107,6 +132,10 @@ class LipSync(Protocol):
 
     def pauses(self, speech: Speech) -> Sequence[tuple[float, float]]:
         """Tell where nobody speaks: start and stop in seconds of the sound; empty when it cannot tell."""
+        ...
+
+    def study(self, footage: Footage, pulse: Pulse = unheard) -> Likeness:
+        """Learn what the clip alone tells about the person; an engine that needs nothing of it gives nothing."""
         ...
 
     def prepare(self, clip: Clip, pulse: Pulse = unheard) -> Performance:

@@ -19,7 +19,8 @@ from heygemd.planning.plan import FilmFacts, Plan, to_json
 from heygemd.render.clock import ticks_of
 from heygemd.render.faces.track import FaceTrack
 from heygemd.render.sheet import chosen_frames, write_sheet
-from heygemd.render.tasks import Report, Stopwatch, segment_facts
+from heygemd.render.stopwatch import Report, Stopwatch
+from heygemd.render.tasks import segment_facts
 
 
 def finish(plan: Plan, limits: Limits, engine_version: str, report: Report) -> dict[str, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.engine import Clip, Speech
+from heygemd.render.engine import Clip, Footage, Likeness, Speech
 from heygemd.render.pulse import Pulse, unheard
 
 
@@ -26,6 +26,7 @@ class Passthrough:
     name = "passthrough"
     version = "1"
     needs_face = False
+    studies = False
     precision = ""
 
     def listen(self, sound: NDArray[np.float32], pulse: Pulse = unheard) -> Speech:
@@ -37,6 +38,11 @@ class Passthrough:
         """Know of none."""
         del speech
         return ()
+
+    def study(self, footage: Footage, pulse: Pulse = unheard) -> Likeness:
+        """Learn nothing."""
+        del footage, pulse
+        return {}
 
     def prepare(self, clip: Clip, pulse: Pulse = unheard) -> UntouchedPerformance:
         """Promise nothing."""

@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from heygemd.jobs.job import EngineName
 from heygemd.planning.plan import Event, Task, TaskKind, from_json
-from heygemd.render.engine import Clip, LipSync, Performance, Speech, Weights
+from heygemd.render.engine import Clip, Footage, Likeness, LipSync, Performance, Speech, Weights
 from heygemd.render.footprint import Footprint, Usage
 from heygemd.render.pulse import Pulse, unheard
 from heygemd.render.worker import Worker, load_engine, main
@@ -184,11 +184,13 @@ class ScarceEngine:
     name: str = field(init=False)
     version: str = field(init=False)
     needs_face: bool = field(init=False)
+    studies: bool = field(init=False)
     precision: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.name, self.version = self.engine.name, self.engine.version
         self.needs_face, self.precision = self.engine.needs_face, self.engine.precision
+        self.studies = self.engine.studies
 
     def listen(self, sound: NDArray[np.float32], pulse: Pulse = unheard) -> Speech:
         """Hear the sound, if there is enough."""
@@ -198,6 +200,10 @@ class ScarceEngine:
     def pauses(self, speech: Speech) -> Sequence[tuple[float, float]]:
         """Tell what the engine tells."""
         return self.engine.pauses(speech)
+
+    def study(self, footage: Footage, pulse: Pulse = unheard) -> Likeness:
+        """Learn what the engine learns."""
+        return self.engine.study(footage, pulse)
 
     def prepare(self, clip: Clip, pulse: Pulse = unheard) -> ScarcePerformance:
         """Lay out the film, if there is enough."""

@@ -28,12 +28,13 @@ from heygemd.errors import HeygemdError, SetupError
 from heygemd.jobs.job import EngineName
 from heygemd.log import add_arguments, choice_of, configure
 from heygemd.planning.plan import Event, EventKind, Order, Plan, Task, TaskKind, from_json, to_json
+from heygemd.render.analysis import analyse
 from heygemd.render.engine import LipSync, Weights
 from heygemd.render.film import finish
 from heygemd.render.footprint import Footprint
 from heygemd.render.passthrough import Passthrough
 from heygemd.render.shortage import is_device_fault, shortage_of
-from heygemd.render.tasks import Staged, analyse, render_segment, stage
+from heygemd.render.tasks import Staged, render_segment, stage
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +131,9 @@ class Worker:
 
         text = task.order_path.read_bytes()
         if task.kind is TaskKind.ANALYSE:
-            analysis, seconds, cached = analyse(from_json(Order, text), self.engine, task.limits, report)
+            analysis, seconds, cached = analyse(
+                from_json(Order, text), self.engine, task.limits, report, self.footprint.torch_device
+            )
             return Event(kind=EventKind.DONE, analysis=analysis, seconds=seconds, cached=cached)
         plan = from_json(Plan, text)
         if task.kind is TaskKind.FINISH:

@@ -45,7 +45,7 @@ class Accounts:
         frames = task.segment.frame_count if task.segment else work.film_frames
         self.tally.note_task(task.kind, event.seconds, frames=frames)
         if task.kind is TaskKind.ANALYSE:
-            self.tally.note_cached(event.cached)
+            self.tally.note_cached(event.cached, studied="study" in event.seconds)
             frames = work.order.video_info.frame_count
         # The start of the worker is no part of the rate, and an analysis from the cache is none.
         if not done.was_fresh and "track" not in event.cached:

@@ -49,6 +49,7 @@ def make_order(
         engine=_engine(job.options.engine, saved, choose),
         max_segment_s=settings.segment_s,
         min_segment_s=settings.min_segment_s,
+        face_models=settings.face_models,
         workers=workers,
     )
     return saved if saved and _as_begun(order, saved) == saved else order
@@ -61,6 +62,7 @@ def _as_begun(order: Order, saved: Order) -> Order:
         options=saved.options,
         max_segment_s=saved.max_segment_s,
         min_segment_s=saved.min_segment_s,
+        face_models=saved.face_models,
         workers=saved.workers,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from heygemd.planning.plan import TaskKind
 
-CACHED_KINDS = ("track", "speech")
+CACHED_KINDS = ("track", "likeness", "speech")
 """What an analysis may find in the cache."""
 
 
@@ -70,9 +70,9 @@ class Tally:
         for stage, stage_s in seconds.items():
             self.stage_s[stage] = self.stage_s.get(stage, 0.0) + stage_s
 
-    def note_cached(self, cached: Collection[str]) -> None:
-        """An analysis has found this in the cache, and had to make the rest."""
-        for kind in CACHED_KINDS:
+    def note_cached(self, cached: Collection[str], *, studied: bool) -> None:
+        """An analysis has found this in the cache, and had to make the rest; `studied`: a likeness was wanted, too."""
+        for kind in CACHED_KINDS if studied else [kind for kind in CACHED_KINDS if kind != "likeness"]:
             (self.cache_hits if kind in cached else self.cache_misses)[kind] += 1
 
     def note_shortage(self, code: str) -> None:

@@ -75,6 +75,8 @@ def test_everything_that_a_config_may_say_is_read():
     length = "pingpong"
     silence = "source"
     audio_offset_ms = -40
+    face = "index:2"
+    idle_motion = false
     crf = 0
     preset = "slow"
     """
@@ -83,7 +85,7 @@ def test_everything_that_a_config_may_say_is_read():
         orphan_timeout_s=3600.0,
         options=OptionChoice(
             engine=EngineName.ATLAS, length=LengthPolicy.AUTO, silence=SilenceRule.SOURCE, audio_offset_ms=-40, crf=0,
-            preset="slow",
+            preset="slow", face="index:2", idle_motion=False,
         ),
     )  # fmt: skip
 
@@ -131,6 +133,9 @@ def test_options_may_be_written_in_one_line_or_with_dots():
         ("[options]\nengine = 2024-01-01\n", "E124", "line 2: engine is a text"),
         ("options = 5\n", "E124", "line 1: options has keys and values"),
         ("[[options]]\ncrf = 1\n", "E124", "options has keys and values, not a list"),
+        ("[options]\nface = 'index:0'\n", "E124", "line 2: face is one of main, largest, left, right, or index:1 to"),
+        ("[options]\nface = 'lefft'\n", "E124", "not 'lefft' (did you mean left?)"),
+        ("[options]\nidle_motion = 'no'\n", "E124", "line 2: idle_motion is true or false"),
         ("[options]\ncrf = 41\n", "E124", "line 2: crf is a whole number from 0 to 40"),
         ("[options.crf]\nx = 1\n", "E124", "crf is a whole number from 0 to 40, not keys and values"),
         (f"priority = 0x{'f' * 9000}\n", "E124", "line 1: priority is a whole number"),

@@ -79,6 +79,7 @@ def test_what_the_front_door_makes_is_believed(honest):
         replace(PAIR, markers=(("..", "anna.ready"),)),
         replace(PAIR, markers=(("", "../anna.ready"),)),
         replace(PAIR, options=RenderOptions(crf=41)),
+        replace(PAIR, options=RenderOptions(face="../../x")),
         replace(PAIR, options=RenderOptions(crf=-1)),
         replace(PAIR, options=RenderOptions(audio_offset_ms=60_001)),
         replace(PAIR, priority=1001),

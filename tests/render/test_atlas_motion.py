@@ -36,6 +36,7 @@ def track_of(points: np.ndarray, *, absent=(), scene=None) -> FaceTrack:
         points=points.astype(np.float32),
         confidence=confidence,
         lips_visible=confidence,
+        skin=np.zeros((count, 16, 3), np.uint8),
         scene=np.zeros(count, np.int32) if scene is None else np.asarray(scene, np.int32),
     )
 

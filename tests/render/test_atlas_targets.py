@@ -44,8 +44,11 @@ def motion_of(count: int, *, opening: float = 0.1, yaw_deg: float = 0.0, eye_px:
         points=np.zeros((count, 74, 2), np.float32),
         opening=np.full(count, opening),
         width=np.full(count, 0.57),
+        slow_width=np.full(count, 0.57),
         eye_px=np.full(count, eye_px),
         yaw_deg=np.full(count, yaw_deg),
+        pitch_deg=np.zeros(count),
+        roll_deg=np.zeros(count),
     )
 
 
@@ -58,6 +61,7 @@ def clip_of(count: int, sound: dict[str, np.ndarray], **options) -> Clip:
         points=np.zeros((count, 74, 2), np.float32),
         confidence=np.ones(count, np.float32),
         lips_visible=np.ones(count, np.float32),
+        skin=np.zeros((count, 16, 3), np.uint8),
         scene=np.zeros(count, np.int32),
     )
     info = VideoInfo(
@@ -93,7 +97,7 @@ def test_silence_closes_the_mouth_or_follows_the_source():
 
 def test_spread_lips_are_wider_than_rounded_ones():
     spread, rounded = (targets(clip_of(20, speech(2, width=w)), motion_of(20)).width for w in (1.0, -1.0))
-    assert (spread - rounded) == pytest.approx(2 * 1.5 * 0.03)
+    assert (spread - rounded) == pytest.approx(2 * 2.25 * 0.03)
 
 
 def test_a_positive_offset_moves_the_mouth_later():

@@ -16,11 +16,12 @@ from heygemd.media.probe import probe_audio, probe_video
 from heygemd.media.rates import timescale
 from heygemd.planning.plan import Analysis, EngineChoice, Order, from_json, to_json
 from heygemd.planning.segments import Segment
+from heygemd.render.analysis import analyse
 from heygemd.render.atlas.engine import Atlas
 from heygemd.render.faces.track import FaceTrack
 from heygemd.render.film import finish
 from heygemd.render.passthrough import Passthrough
-from heygemd.render.tasks import analyse, render_segment, segment_facts, stage
+from heygemd.render.tasks import render_segment, segment_facts, stage
 from heygemd.scheduler.workdir import make_plan
 from tests.pictures import IDR, ffmpeg, make_presenter, packets, picture_hashes, picture_units
 

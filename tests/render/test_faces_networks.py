@@ -48,3 +48,15 @@ def test_nets_are_small_and_ask_for_no_gradient() -> None:
     assert sum(parameter.numel() for parameter in net.parameters()) < 800_000
     assert not any(parameter.requires_grad for parameter in net.parameters())
     assert next(net.parameters()).dtype == torch.float32
+
+
+@pytest.mark.gpu
+def test_half_precision_on_a_card_answers_like_full_precision_on_the_processor() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (9, 128, 128, 3), dtype=np.uint8)
+    for load, side_px in ((networks.load_landmark_net, 128), (networks.load_lip_net, 64)):
+        here, there = load(), load("cuda:0")
+        assert there.f[0].weight.dtype == torch.float16
+        points, beliefs = networks.look(here, crops[:, :side_px, :side_px].copy())
+        points_there, beliefs_there = networks.look(there, crops[:, :side_px, :side_px].copy())
+        assert points_there == pytest.approx(points, abs=0.25)
+        assert beliefs_there == pytest.approx(beliefs, abs=0.02)

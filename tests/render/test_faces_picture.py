@@ -49,7 +49,7 @@ def test_patch_stays_inside_the_picture(box: tuple[float, float, float, float]) 
 
 def test_shrunk_patch_knows_where_it_lies() -> None:
     picture = Picture.of_planes(ramp())
-    patch = picture.patch(20, 10, 140, 110, shrink=0.31)
+    patch = picture.patch(20, 10, 140, 110, thin=3)
     full = picture.whole(1.0).bgr
     place = np.array([81.0, 57.0])
     x, y = np.rint(mapped(patch.to_patch, place)).astype(int)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from heygemd.render.faces import topology, tracker
+from heygemd.render.faces import follower, topology
 from heygemd.render.faces.picture import Picture
+from heygemd.render.faces.reader import FaceReader, Reading
 from heygemd.render.faces.track import FaceTrack
-from heygemd.render.faces.tracker import track_clip
+from heygemd.render.faces.tracker import AHEAD_FRAMES, track_clip, track_crowd
 
 data = pytest.importorskip("skimage.data")
 
@@ -121,10 +122,11 @@ def test_covered_mouth_is_noticed_while_the_face_is_followed(portrait: np.ndarra
 
 
 def test_either_net_may_see_that_the_mouth_is_covered() -> None:
-    reader, grey = tracker.FaceReader(), Picture.of_planes(np.full((192, 128), 128, np.uint8))
+    reader, grey = FaceReader(), Picture.of_planes(np.full((192, 128), 128, np.uint8))
     points = np.random.default_rng(0).uniform(40, 90, (topology.POINT_COUNT, 2))
-    readings = [tracker.Reading(points=points, face=1.0, lips_visible=belief) for belief in (0.0, 1.0)]
-    doubted, believed = (reader.refine_lips(grey, reading).lips_visible for reading in readings)
+    skin = np.zeros((16, 3), np.uint8)
+    readings = [Reading(points=points, face=1.0, lips_visible=belief, skin=skin) for belief in (0.0, 1.0)]
+    doubted, believed = (one.lips_visible for one in reader.refine_lips([(grey, reading) for reading in readings]))
     assert doubted == 0.0
     assert 0.0 < believed < 1.0
 
@@ -138,25 +140,106 @@ def test_face_that_disappears_is_lost_and_found_again(portrait: np.ndarray) -> N
     assert track.present[6:].all()  # at once: the last place is looked at in every frame
 
 
-def test_search_is_repeated_more_and_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    searched: list[int] = []
-    grey = Picture.of_planes(np.full((96, 64), 128, np.uint8))
-    following = tracker.FaceTracker()
-    for number in range(50):
-        monkeypatch.setattr(tracker, "find_face", lambda *_, number=number: searched.append(number))
-        assert following.follow(grey) is None
-    assert searched == [0, 3, 9, 21, 33, 45]
+def follow(following: follower.FaceTracker, picture: Picture, frames: int) -> list[int]:
+    """How many faces are seen in each of some equal frames."""
+    return [len(sightings) for sightings in following.follow([picture] * frames)]
+
+
+def test_glances_are_repeated_more_and_more_rarely_and_thorough_searches_still_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(follower, "glance_for_faces", lambda *_: calls.append("glance") or [])
+    monkeypatch.setattr(follower, "search_for_faces", lambda *_: calls.append("search") or [])
+    following, grey = follower.FaceTracker(), Picture.of_planes(np.full((96, 64), 128, np.uint8))
+    heard = []
+    for number in range(270):
+        assert follow(following, grey, 1) == [0]
+        heard += [(number, call) for call in calls]
+        calls.clear()
+    assert [number for number, call in heard if call == "glance"][:6] == [0, 3, 9, 21, 33, 45]
+    assert [number for number, call in heard if call == "search"] == [0, 261]
 
 
 def test_thing_that_is_no_face_is_let_go(portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker, "AGREEMENT_EVERY_FRAMES", 3)
-    monkeypatch.setattr(tracker.FaceReader, "disagreement", lambda *_: 0.0)
-    following, picture = tracker.FaceTracker(), Picture.of_planes(planes(portrait))
-    assert following.follow(picture) is not None
-    assert following.follow(picture) is not None
-    monkeypatch.setattr(tracker.FaceReader, "disagreement", lambda *_: 0.2)
-    monkeypatch.setattr(tracker, "find_face", lambda *_: None)
-    assert following.follow(picture) is None
+    monkeypatch.setattr(follower, "AGREEMENT_EVERY_FRAMES", 3)
+    following, picture = follower.FaceTracker(), Picture.of_planes(planes(portrait))
+    assert follow(following, picture, 2) == [1, 1]
+    monkeypatch.setattr(FaceReader, "disagreement", lambda *_: 0.2)
+    assert follow(following, picture, 1) == [0]
+
+
+def test_frames_read_together_give_what_they_give_alone(portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [moved(portrait, 1 + 0.004 * n, 3.0 * n, 1.0 * n, 0.5 * n)[0] for n in range(9)]
+    together = clip(frames).points
+    monkeypatch.setattr("heygemd.render.faces.tracker.AHEAD_FRAMES", 1)
+    alone = clip(frames).points
+    distance = np.linalg.norm(together - alone, axis=2)
+    assert distance.mean() < 0.01 * EYE_DISTANCE_PX
+
+
+@pytest.mark.parametrize(("step_px", "error_px"), [(14.0, 1.0), (45.0, 4.0)])
+def test_fast_face_is_read_again_where_it_went(portrait: np.ndarray, step_px: float, error_px: float) -> None:
+    """A tenth, and a third, of a face side in a frame."""
+    frames = [moved(portrait, 1.0, step_px * n, 0.0)[0] for n in range(AHEAD_FRAMES + 1)]
+    track = clip(frames)
+    assert track.present.all()
+    eyes = track.points[:, topology.OUTER_EYE_CORNER_ROWS].mean(axis=1)
+    assert np.diff(eyes[:, 0]) == pytest.approx(step_px, abs=error_px)
+
+
+def two_people(portrait: np.ndarray) -> np.ndarray:
+    """The portrait and its mirror image, smaller, side by side: uint8[512, 768, 3]."""
+    small = cv2.resize(portrait[:, ::-1], None, fx=0.9, fy=0.9, interpolation=cv2.INTER_AREA)
+    picture = np.full((512, 768, 3), (150, 120, 90), np.uint8)
+    picture[:, :400] = portrait[:, 20:420]
+    picture[40 : 40 + len(small), 400:] = small[:, 60:428]
+    return picture
+
+
+def test_every_face_is_followed_and_keeps_its_number(portrait: np.ndarray) -> None:
+    crowd = track_crowd((n / 25, planes(two_people(portrait))) for n in range(6))
+    assert crowd.person_count == 2
+    assert np.bincount(crowd.frame).tolist() == [2] * 6
+    for person in range(2):
+        assert crowd.points[crowd.person == person].std(axis=0).max() < 1
+
+
+def test_newcomer_is_found_while_somebody_is_followed(portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "NEWCOMERS_EVERY_FRAMES", 4)
+    both = two_people(portrait)
+    alone = both.copy()
+    alone[:, 400:] = (150, 120, 90)
+    crowd = track_crowd((n / 25, planes(frame)) for n, frame in enumerate([alone] * 3 + [both] * 6))
+    assert crowd.person_count == 2
+    second = crowd.frame[crowd.person == 1]
+    assert second.tolist() == list(range(4, 9))
+
+
+def test_two_strands_never_stay_on_one_face(portrait: np.ndarray) -> None:
+    following, picture = follower.FaceTracker(), Picture.of_planes(planes(portrait))
+    assert follow(following, picture, 2) == [1, 1]
+    one = following._followed[0]
+    following._followed.append(follower._Followed(strand=7, points=one.points + 15))
+    ((strand, _),) = following.follow([picture])[0]
+    assert strand == one.strand
+
+
+def test_face_seen_from_the_side_is_let_go(portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    following, picture = follower.FaceTracker(), Picture.of_planes(planes(portrait))
+    assert follow(following, picture, 1) == [1]
+    monkeypatch.setattr(follower, "nose_offset", lambda points: 0.55)
+    assert follow(following, picture, 3) == [0, 0, 0]
+    monkeypatch.undo()
+    assert follow(following, picture, 1) == [1]
+
+
+def test_skin_around_the_mouth_has_the_colour_of_skin(portrait: np.ndarray) -> None:
+    skin = clip([portrait]).skin[0].astype(int)
+    blue, green, red = skin.T
+    assert (red > green).all()
+    assert (green > blue).all()
+    assert red.min() > 120
 
 
 def test_progress_counts_frames(portrait: np.ndarray) -> None:
@@ -195,3 +278,12 @@ def test_saved_track_comes_back_equal(portrait: np.ndarray, tmp_path) -> None:
 
 def test_same_frames_give_the_same_track(portrait: np.ndarray) -> None:
     np.testing.assert_array_equal(clip([portrait] * 2).points, clip([portrait] * 2).points)
+
+
+@pytest.mark.gpu
+def test_card_gives_the_same_track(portrait: np.ndarray) -> None:
+    frames = [(n / 25, planes(moved(portrait, 1 + 0.004 * n, 3.0 * n, 0.0)[0])) for n in range(9)]
+    here, there = track_clip(iter(frames)), track_clip(iter(frames), device="cuda:0")
+    assert there.present.all()
+    assert np.linalg.norm(here.points - there.points, axis=2).mean() < 0.005 * EYE_DISTANCE_PX
+    assert there.lips_visible == pytest.approx(here.lips_visible, abs=0.05)

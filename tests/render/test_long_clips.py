@@ -1,6 +1,6 @@
 """Memory that does not grow with the clip: an hour takes hardly more than a minute."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,6 +50,7 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
         points=points,
         confidence=confidence,
         lips_visible=confidence,
+        skin=np.broadcast_to(np.uint8(99), (HOUR_FRAMES, 16, 3)),
         scene=(np.arange(HOUR_FRAMES) // 1500).astype(np.int32),
     ).save(path)
     return path
@@ -72,17 +73,26 @@ def test_the_boxes_of_a_long_clip_are_not_held(hour: Path, tmp_path: Path) -> No
 
 def test_following_a_face_holds_no_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Follower:
-        def __init__(self) -> None:
+        def __init__(self, device: str) -> None:
             self.frames = 0
 
-        def follow(self, picture: object) -> Reading | None:
+        def forget(self) -> None:
+            pass
+
+        def follow(self, pictures: Sequence[object]) -> list[list[tuple[int, Reading]]]:
+            return [[self.reading()] for _ in pictures]
+
+        def reading(self) -> tuple[int, Reading]:
             self.frames += 1
-            elsewhere = 2000.0 if self.frames % 1000 < 20 else 0.0
-            return Reading(points=POINTS + elsewhere, face=0.9, lips_visible=1.0)
+            strand = self.frames % 1000 < 20
+            points = POINTS + 2000.0 * strand
+            return 2 * (self.frames // 1000) + strand, Reading(points=points, face=0.9, lips_visible=1.0, skin=SKIN)
 
     monkeypatch.setattr(tracker, "FaceTracker", Follower)
     monkeypatch.setattr(tracker, "CutDetector", lambda: SimpleNamespace(is_cut=lambda luma: False))
-    monkeypatch.setattr(tracker.Picture, "of_planes", lambda planes: SimpleNamespace(luma=None))
+    monkeypatch.setattr(
+        tracker.Picture, "of_planes", lambda planes: SimpleNamespace(luma=None, width_px=4, height_px=4)
+    )
     planes = np.zeros((6, 4), np.uint8)
     frames = ((number / 25, planes) for number in range(HOUR_FRAMES))
     track: list[FaceTrack] = []
@@ -99,6 +109,7 @@ def test_following_a_face_holds_no_points(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 POINTS = np.random.default_rng(2).normal(300, 40, (74, 2))
+SKIN = np.full((16, 3), 99, np.uint8)
 
 
 def test_a_clip_without_a_face_takes_no_room_for_points(tmp_path: Path) -> None:
@@ -119,6 +130,7 @@ def test_a_track_whose_points_are_missing_is_refused(tmp_path: Path) -> None:
         pts_s=np.zeros(1),
         confidence=np.ones(1, np.float32),
         lips_visible=np.ones(1, np.float32),
+        skin=np.zeros((1, 16, 3), np.uint8),
         scene=np.zeros(1, np.int32),
     )
     with pytest.raises(KeyError):

@@ -25,7 +25,7 @@ def track_of(boxes):
     seen = np.array([box is not None for box in boxes], np.float32)
     return FaceTrack(
         pts_s=np.arange(len(boxes)) / 25, points=points, confidence=seen, lips_visible=seen,
-        scene=np.zeros(len(boxes), np.int32),
+        skin=np.zeros((len(boxes), 16, 3), np.uint8), scene=np.zeros(len(boxes), np.int32),
     )  # fmt: skip
 
 

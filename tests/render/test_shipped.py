@@ -8,7 +8,7 @@ import pytest
 from heygemd import modellist
 from heygemd.errors import SetupError
 from heygemd.render import shipped
-from heygemd.render.faces import facemodel, networks
+from heygemd.render.faces import detector, facemodel, networks
 from heygemd.render.speech import network
 
 FILES = [modellist.PACKAGE / model.file for model in modellist.models() if model.shipped]
@@ -22,7 +22,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
     monkeypatch.setattr(shipped, "PACKAGE", tmp_path)
-    monkeypatch.setattr(networks, "WEIGHTS_DIR", tmp_path / "render" / "faces" / "weights")
+    for module in (networks, detector):
+        monkeypatch.setattr(module, "WEIGHTS_DIR", tmp_path / "render" / "faces" / "weights")
     monkeypatch.setattr(network, "WEIGHTS_FILE", tmp_path / "render" / "speech" / "weights" / "mouth_fp16.safetensors")
     monkeypatch.setattr(facemodel, "FACE_MODEL_FILE", tmp_path / "render" / "faces" / "weights" / "facemodel.npz")
     facemodel.load_face_model.cache_clear()
@@ -33,6 +34,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 LOADERS = {
     "landmark74.safetensors": networks.load_landmark_net,
     "lips40.safetensors": networks.load_lip_net,
+    "faces8.safetensors": detector.FaceDetector,
     "facemodel.npz": facemodel.load_face_model,
     "mouth_fp16.safetensors": network.load_speech_net,
 }

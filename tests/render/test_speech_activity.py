@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heygemd.render.speech.activity import QUIET_FROM_S, pauses_in, voice_gate
+from heygemd.render.speech.activity import QUIET_FROM_S, clear_speech, pauses_in, voice_gate
 
 
 def gate(*parts: tuple[float, float]) -> np.ndarray:
@@ -86,3 +86,32 @@ def test_pauses_rise_do_not_touch_and_lie_inside(speech: list[float]) -> None:
     assert all(0 <= edge <= len(speech) / 50 for edge in edges)
     assert all(stop - start >= QUIET_FROM_S - 1e-9 for start, stop in found)
     assert given_speech.tolist() == speech
+
+
+def cleared(*parts: tuple[float, float, float]) -> np.ndarray:
+    """Speech left at 50 Hz of (seconds, probability of speech, doubt) parts."""
+    speech, doubt = (
+        np.concatenate([np.full(round(part[0] * 50), part[which], np.float32) for part in parts]) for which in (1, 2)
+    )
+    return clear_speech(speech, doubt, rate_hz=50)
+
+
+def test_clear_speech_stays_and_what_nobody_understands_goes() -> None:
+    assert cleared((3, 0.9, 1.2)) == pytest.approx(0.9)
+    assert cleared((3, 0.9, 2.1)) == pytest.approx(0)
+
+
+def test_music_after_speech_is_no_speech_and_speech_before_it_is() -> None:
+    left = cleared((5, 1, 1.2), (5, 1, 2.2))
+    assert left[:200] == pytest.approx(1)
+    assert left[300:] == pytest.approx(0)
+
+
+def test_one_unclear_word_is_still_speech() -> None:
+    assert cleared((3, 1, 1.2), (0.4, 1, 2.2), (3, 1, 1.2)).min() > 0.9
+
+
+def test_doubt_in_silence_says_nothing() -> None:
+    left = cleared((3, 0, 2.6), (1, 1, 1.2), (3, 0, 2.6))
+    assert left[150:200] == pytest.approx(1, abs=1e-3)
+    assert left[:150] == pytest.approx(0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from heygemd.render.speech import mouth
-from heygemd.render.speech.mouth import MouthNet, MouthTracks, tracks_of
+from heygemd.render.speech.mouth import OPENING_CURVE, MouthNet, MouthTracks, tracks_of
 from heygemd.render.speech.network import CLASSES, CLOSURE, OPENING, AnswerRange
 from heygemd.render.speech.vocal_tract import STRETCHES, stretch_weights, stretched
 
@@ -103,9 +103,10 @@ def test_level_makes_no_difference(net: MouthNet) -> None:
 def test_tracks_run_at_50_hz_and_in_range(net: MouthNet) -> None:
     sound = syllables()
     tracks = net.listen(sound)
-    for track in tracks.to_arrays().values():
-        assert track.dtype == np.float32
-        assert track.shape == (-(-(len(sound) // 160 + 1) // 2),)
+    count = -(-(len(sound) // 160 + 1) // 2)
+    for name, track in tracks.to_arrays().items():
+        assert track.dtype == (np.float16 if name == "answers" else np.float32)
+        assert track.shape == ((count, 20) if name == "answers" else (count,))
     assert 0 <= tracks.opening.min() <= tracks.opening.max() <= 1.25
     assert np.abs(tracks.width).max() <= 1.2
 
@@ -129,6 +130,21 @@ def test_saved_tracks_come_back_equal(net: MouthNet, tmp_path) -> None:
         again = MouthTracks.from_arrays({**data, "something_else": np.zeros(1, np.float32)})
     for name, track in tracks.to_arrays().items():
         np.testing.assert_array_equal(getattr(again, name), track)
+
+
+def test_tracks_saved_without_answers_still_load(net: MouthNet) -> None:
+    tracks = net.listen(syllables())
+    assert tracks.has_answers
+    arrays = tracks.to_arrays()
+    del arrays["answers"]
+    again = MouthTracks.from_arrays(arrays)
+    assert not again.has_answers
+    np.testing.assert_array_equal(again.opening, tracks.opening)
+
+
+def test_answers_are_what_the_tracks_were_made_of(net: MouthNet) -> None:
+    tracks = net.listen(syllables())
+    assert tracks.answers[:, OPENING] == pytest.approx(tracks.opening_raw, abs=2e-3)
 
 
 def test_missing_track_is_noticed(net: MouthNet) -> None:
@@ -170,8 +186,7 @@ def answers(seconds: float) -> np.ndarray:
     count = round(seconds * 50)
     result = np.full((count, 20), -9, np.float32)
     result[:, OPENING] = 0.35 + 0.15 * np.sin(np.arange(count) / 3)
-    result[:, CLASSES] = 0
-    result[:, CLASSES.start] = -9
+    result[:, CLASSES.start + 3] = 9
     return result
 
 
@@ -181,8 +196,31 @@ def test_long_speech_uses_its_own_range() -> None:
     assert np.percentile(tracks.opening, 10) < 0.05
 
 
+def test_sound_that_is_no_sound_of_speech_keeps_the_mouth_shut() -> None:
+    unclear = answers(10)
+    unclear[:, CLASSES] = 0
+    unclear[:, CLASSES.start] = -9  # sounding, for all the net knows, but nothing it could name
+    assert_shut(tracks_of(unclear, RANGE))
+
+
+def band(seconds: float) -> np.ndarray:
+    """Chords that change every second."""
+    time_s = np.arange(int(seconds * RATE)) / RATE
+    sound = np.zeros(len(time_s))
+    for start, roots in enumerate([(220, 277, 330), (196, 247, 294), (262, 330, 392), (175, 220, 262)] * 3):
+        part = slice(start * RATE, (start + 1) * RATE)
+        fade = np.exp(-1.5 * time_s[: len(sound[part])])
+        for hz in roots:
+            sound[part] += sum(np.sin(2 * np.pi * hz * k * time_s[part]) / k for k in range(1, 5)) * fade
+    return (0.1 * sound).astype(np.float32)
+
+
+def test_chords_keep_the_mouth_shut(net: MouthNet) -> None:
+    assert_shut(net.listen(band(8)))
+
+
 def test_short_speech_uses_the_general_range() -> None:
-    assert tracks_of(answers(0.9), RANGE).opening.max() == pytest.approx((0.5 - 0.1) / 0.5, abs=0.02)
+    assert tracks_of(answers(0.9), RANGE).opening.max() == pytest.approx(((0.5 - 0.1) / 0.5) ** OPENING_CURVE, abs=0.02)
 
 
 def test_closure_shuts_the_lips() -> None:

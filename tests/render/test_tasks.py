@@ -13,9 +13,11 @@ from heygemd.media.frames import SourceVideo
 from heygemd.media.probe import probe_audio, probe_video
 from heygemd.planning.plan import FilmFacts, RenderFacts, from_json
 from heygemd.render import tasks
+from heygemd.render.analysis import analyse
 from heygemd.render.film import finish
 from heygemd.render.passthrough import Passthrough
-from heygemd.render.tasks import Stopwatch, analyse, render_segment, segment_facts, stage
+from heygemd.render.stopwatch import Stopwatch
+from heygemd.render.tasks import render_segment, segment_facts, stage
 from tests.render.conftest import LIMITS
 from tests.render.tasks_rig import Darken, files_of
 

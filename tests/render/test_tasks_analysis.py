@@ -1,6 +1,7 @@
 """The first kind of work: what is found out about a picture and a sound, and what of it is kept for the next job."""
 
 import os
+import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -13,20 +14,24 @@ from heygemd.errors import InputError
 from heygemd.filesystem import sha256_of
 from heygemd.outbox.retention import sweep_cache
 from heygemd.planning.plan import Analysis, from_json
-from heygemd.render import tasks
+from heygemd.render import analysis as analysis_module
+from heygemd.render.analysis import analyse
 from heygemd.render.cache import load_arrays
+from heygemd.render.faces.crowd import Crowd
 from heygemd.render.faces.track import FaceTrack
 from heygemd.render.passthrough import Passthrough
 from heygemd.render.pulse import unheard
-from heygemd.render.tasks import analyse
 from tests.render.conftest import LIMITS
 from tests.render.tasks_rig import Darken, files_of
 
 pytestmark = pytest.mark.ffmpeg
 
 
+FACE = np.random.default_rng(7).random((74, 2)).astype(np.float32) * 40
+
+
 class Tracker:
-    """Stands for `track_clip`: sees a face in the frames `seen`."""
+    """Stands for `track_crowd`: sees two faces, side by side, in the frames `seen`."""
 
     def __init__(self, seen=range(1000)):
         self.seen, self.calls = seen, 0
@@ -35,14 +40,43 @@ class Tracker:
         self.calls += 1
         pts = np.array([pts_s for pts_s, _ in frames])
         progress(len(pts))
-        track = FaceTrack.without_face(pts)
-        return replace(track, confidence=np.array([i in self.seen for i in range(len(pts))], np.float32))
+        seen = np.repeat([i for i in range(len(pts)) if i in self.seen], 2).astype(np.int32)
+        person = np.tile(np.array([0, 1], np.int32), len(seen) // 2)
+        return Crowd(
+            pts_s=pts,
+            scene=np.zeros(len(pts), np.int32),
+            size_px=np.array([200, 100], np.int32),
+            frame=seen,
+            person=person,
+            points=FACE + person[:, None, None] * np.float32([100, 0]),
+            confidence=np.ones(len(seen), np.float32),
+            lips_visible=np.ones(len(seen), np.float32),
+            skin=np.full((len(seen), 16, 3), 100, np.uint8),
+        )
+
+
+class Student(Darken):
+    """Notes what it is given to study."""
+
+    studies = True
+
+    def __init__(self):
+        super().__init__()
+        self.studied = []
+
+    def study(self, footage, pulse=unheard):
+        pulse()
+        frames = [int(planes.mean()) for planes in footage.read([2, 5])]
+        self.studied.append(footage)
+        heard = footage.hear()
+        return {"frames": np.array(frames), "left": footage.track.points[0, :, 0].min(keepdims=True),
+                "heard": np.array([-1 if heard is None else len(heard)])}  # fmt: skip
 
 
 @pytest.fixture
 def tracker(monkeypatch):
     stand_in = Tracker()
-    monkeypatch.setattr(tasks, "track_clip", stand_in)
+    monkeypatch.setattr(analysis_module, "track_crowd", stand_in)
     return stand_in
 
 
@@ -73,10 +107,10 @@ def test_track_and_speech_are_made_once_for_the_same_files(order, tracker, quiet
     found, _, cached = analyse(again, engine, LIMITS, quiet)
     assert (found, cached) == (first, ("track", "speech"))
     assert (tracker.calls, engine.heard) == (1, 1)
-    assert again.track_file.samefile(order.track_file)
+    assert again.crowd_file.samefile(order.crowd_file)
     assert again.speech_file.samefile(order.speech_file)
     assert load_arrays(again.speech_file)["count"] == [9600]
-    assert sorted(path.parent.name for path in order.cache_dir.rglob("*.npz")) == ["speech", "tracks"]
+    assert sorted(path.parent.name for path in order.cache_dir.rglob("*.npz")) == ["faces", "speech"]
 
 
 def test_what_is_cached_is_not_even_opened(order, tracker, quiet):
@@ -92,6 +126,40 @@ def test_an_engine_without_a_face_takes_only_stamps_and_keeps_them_apart(order, 
     assert told[-1] == (10, 10)
     assert analyse(order, Passthrough(), LIMITS, quiet)[2] == ("track", "speech")
     assert (analyse(order, Darken(), LIMITS, quiet)[2], tracker.calls) == ((), 1)
+
+
+def test_a_person_is_studied_once_for_all_voices_and_each_face_for_itself(order, tracker, quiet, tmp_path):
+    engine = Student()
+    assert analyse(order, engine, LIMITS, quiet)[2] == ()
+    assert sorted(analyse(order, engine, LIMITS, quiet)[1]) == ["listen", "study", "track"]
+    other_voice = replace(order, audio_sha256="b2", work_dir=tmp_path / "voice")
+    other_face = replace(
+        order, audio_sha256="b2", work_dir=tmp_path / "face", options=replace(order.options, face="left")
+    )
+    for again, known in ((other_voice, ("track", "likeness")), (other_face, ("track", "speech"))):
+        again.work_dir.mkdir()
+        assert analyse(again, engine, LIMITS, quiet)[2] == known
+    assert (tracker.calls, len(engine.studied)) == (1, 2)
+    first, second = (load_arrays(one.likeness_file) for one in (order, other_face))
+    assert first["left"] - second["left"] == 100, "main is the one nearer to the middle"
+    assert first["heard"] == [-1], "the clip has no sound"
+    assert first["frames"].shape == (2,)
+
+
+def test_the_clip_s_own_sound_is_heard_where_there_is_one(order, tracker, quiet, tmp_path):
+    talking = tmp_path / "talking.mp4"
+    files = ["-i", order.video, "-i", order.audio, "-c:v", "copy", "-c:a", "aac", talking]
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *map(str, files)], check=True)
+    engine = Student()
+    analyse(replace(order, video=talking, video_sha256="dd"), engine, LIMITS, quiet)
+    assert load_arrays(order.likeness_file)["heard"] == [1]
+    assert engine.heard == 2
+
+
+def test_a_face_that_is_not_there_fails_the_job(order, tracker, quiet):
+    with pytest.raises(InputError, match="index:3") as failed:
+        analyse(replace(order, options=replace(order.options, face="index:3")), Darken(), LIMITS, quiet)
+    assert failed.value.code == "E131"
 
 
 CHANGES = {
@@ -113,7 +181,7 @@ def other(order, change):
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_is_read_from_another_file_or_in_another_way_is_made_anew(order, tracker, quiet, change, monkeypatch):
-    monkeypatch.setattr(tasks, "decode_speech", lambda path, info, out, limits: out.write_bytes(b"") or 0)
+    monkeypatch.setattr(analysis_module, "decode_speech", lambda path, info, out, limits: out.write_bytes(b"") or 0)
     engine = Darken()
     analyse(order, engine, LIMITS, quiet)
     with suppress(InputError):  # there is no such stream: it was looked for, then
@@ -124,7 +192,7 @@ def test_what_is_read_from_another_file_or_in_another_way_is_made_anew(order, tr
     elif change == "stream of the picture":
         assert (engine.heard, entries) == (1, entries[:2])
     else:
-        assert (tracker.calls, engine.heard, entries.count("tracks")) == (2, 1, 2)
+        assert (tracker.calls, engine.heard, entries.count("faces")) == (2, 1, 2)
 
 
 def test_a_clip_with_one_changed_byte_is_looked_at_anew(order, tracker, quiet, tmp_path):
@@ -144,7 +212,7 @@ def test_a_new_version_makes_anew_and_what_the_old_one_made_is_swept_first(order
     before = set(order.cache_dir.rglob("*.npz"))
     engine.version = "2"
     assert analyse(order, engine, LIMITS, quiet)[2] == ("track",)
-    monkeypatch.setattr(tasks, "TRACKER_VERSION", "landmark74-next")
+    monkeypatch.setattr(analysis_module, "TRACKER_VERSION", "landmark74-next")
     assert analyse(order, engine, LIMITS, quiet)[2] == ("speech",)
     assert (tracker.calls, engine.heard) == (2, 2)
     after = set(order.cache_dir.rglob("*.npz")) - before
@@ -183,7 +251,7 @@ def test_a_cache_that_cannot_be_written_does_not_fail_the_job(order, tracker, qu
     assert (first[0], first[2], again[2]) == (again[0], (), ())
     assert [line["event"] for line in logs].count("cache.entry_not_kept") == 4
     assert load_arrays(order.speech_file)["count"] == [9600]
-    assert files_of(order) == ["analysis.json", "order.json", "speech.npz", "track.npz"]
+    assert files_of(order) == ["analysis.json", "faces.npz", "order.json", "speech.npz", "track.npz"]
 
 
 def test_an_engine_that_fails_to_listen_leaves_no_raw_sound(order, quiet):
@@ -203,11 +271,11 @@ def test_an_analysis_tells_cuts_in_ticks_and_pauses_in_seconds(order, monkeypatc
             return [(0.1, 0.4000001)]
 
     def cut_twice(frames, progress, *, scratch):
-        track = FaceTrack.without_face(np.array([pts_s for pts_s, _ in frames]))
         scene = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2], np.int32)
-        return replace(track, scene=scene, confidence=np.ones(10, np.float32))
+        crowd = Tracker()(frames, progress)
+        return replace(crowd, scene=scene, person=crowd.person + 2 * scene[crowd.frame])
 
-    monkeypatch.setattr(tasks, "track_clip", cut_twice)
+    monkeypatch.setattr(analysis_module, "track_crowd", cut_twice)
     doubled = replace(order, video_info=replace(order.video_info, fps=Fraction(50)))
     for _ in range(2):
         analysis = analyse(doubled, Hears(), LIMITS, quiet)[0]

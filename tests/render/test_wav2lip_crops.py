@@ -29,6 +29,7 @@ def track_of(points: NDArray[np.float32], **changes: NDArray[np.generic]) -> Fac
         "points": points,
         "confidence": np.ones(n, np.float32),
         "lips_visible": np.ones(n, np.float32),
+        "skin": np.zeros((n, 16, 3), np.uint8),
         "scene": np.zeros(n, np.int32),
     }
     return FaceTrack(**(arrays | changes))  # type: ignore[arg-type]

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from heygemd.errors import FaultError, InputError, ResourceError, SetupError
 from heygemd.jobs.job import EngineName
 from heygemd.planning.plan import Event, EventKind, Task, TaskKind, from_json, to_json
+from heygemd.render.analysis import analyse
 from heygemd.render.passthrough import Passthrough
-from heygemd.render.tasks import analyse
 from heygemd.render.wav2lip import generator
 from heygemd.render.worker import failed_start, failure, limit_threads, load_engine, usable_device
 from tests.render.tasks_rig import said_by

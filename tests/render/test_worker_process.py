@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from heygemd.planning.plan import Event, EventKind, Task, TaskKind, from_json, to_json
+from heygemd.render.analysis import analyse
 from heygemd.render.passthrough import Passthrough
 from heygemd.render.scarce import Ration
-from heygemd.render.tasks import analyse
 from tests.render.conftest import LIMITS
 from tests.render.tasks_rig import task_of
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from heygemd.planning.plan import EventKind, TaskKind, to_json
+from heygemd.render.analysis import analyse
 from heygemd.render.footprint import Footprint
 from heygemd.render.passthrough import Passthrough
 from heygemd.render.pulse import unheard
 from heygemd.render.scarce import Ration, ScarceEngine, ScarceWorker, Store
-from heygemd.render.tasks import analyse
 from heygemd.render.worker import Worker
 from tests.render.conftest import LIMITS
 from tests.render.tasks_rig import done_by, task_of

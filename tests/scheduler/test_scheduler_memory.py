@@ -381,8 +381,8 @@ def test_what_the_cache_gave_is_counted_and_told_of_the_film(house: House) -> No
     assert isinstance(film, FilmReady)
     assert film.cached == ("track",)
     tally = house.scheduler.tally.as_dict()
-    assert tally["cache_hits"] == {"track": 1, "speech": 0}
-    assert tally["cache_misses"] == {"track": 0, "speech": 1}
+    assert tally["cache_hits"] == {"track": 1, "likeness": 0, "speech": 0}
+    assert tally["cache_misses"] == {"track": 0, "likeness": 0, "speech": 1}
     assert tally["tasks_done"] == {"analyse": 1, "render": 3, "finish": 1}
     assert tally["frames_rendered"] == 30
 

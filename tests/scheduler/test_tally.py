@@ -15,8 +15,8 @@ def test_a_new_tally_knows_every_kind_and_counts_nothing() -> None:
         "tasks_done": {"analyse": 0, "render": 0, "finish": 0},
         "frames_rendered": 0,
         "stage_s": {},
-        "cache_hits": {"track": 0, "speech": 0},
-        "cache_misses": {"track": 0, "speech": 0},
+        "cache_hits": {"track": 0, "likeness": 0, "speech": 0},
+        "cache_misses": {"track": 0, "likeness": 0, "speech": 0},
         "shortages": {},
         "retries": 0,
         "workers_started": 0,
@@ -40,9 +40,11 @@ def test_tasks_are_counted_by_kind_and_seconds_by_stage() -> None:
 def test_what_was_not_in_the_cache_is_a_miss() -> None:
     tally = Tally()
     for cached in ((), ("track",), ("track", "speech")):
-        tally.note_cached(cached)
-    assert tally.as_dict()["cache_hits"] == {"track": 2, "speech": 1}
-    assert tally.as_dict()["cache_misses"] == {"track": 1, "speech": 2}
+        tally.note_cached(cached, studied=False)
+    tally.note_cached(("track", "likeness"), studied=True)
+    tally.note_cached((), studied=True)
+    assert tally.as_dict()["cache_hits"] == {"track": 3, "likeness": 1, "speech": 1}
+    assert tally.as_dict()["cache_misses"] == {"track": 2, "likeness": 1, "speech": 4}
 
 
 def test_troubles_are_counted() -> None:
@@ -90,6 +92,6 @@ def test_what_is_given_away_is_a_copy_of_plain_values() -> None:
     told = tally.as_dict()
     before = json.dumps(told)
     tally.note_task(TaskKind.RENDER, {"decode": 0.2}, frames=1)
-    tally.note_cached(("track",))
+    tally.note_cached(("track",), studied=False)
     assert json.dumps(told) == before
     assert tally.as_dict()["stage_s"]["decode"] == pytest.approx(0.3)

@@ -1,9 +1,10 @@
 """The `options` of a row, of a folder and of a `job.toml`: one table for all of them. Pure."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
 from heygemd.intake.manifests.tree import Node
-from heygemd.intake.manifests.values import integer_of, mapping_of, word_of
+from heygemd.intake.manifests.values import face_of, integer_of, mapping_of, truth_of, word_of
 from heygemd.jobs.choice import OptionChoice
 from heygemd.jobs.job import EngineName, LengthPolicy, SilenceRule
 from heygemd.limits import X264Preset
@@ -17,31 +18,25 @@ _ENGINES: Final = tuple(engine.value for engine in EngineName)
 _LENGTHS: Final = (*(policy.value for policy in LengthPolicy), PINGPONG)
 _SILENCES: Final = tuple(rule.value for rule in SilenceRule)
 _PRESETS: Final = get_args(X264Preset)
-OPTION_NAMES: Final = ("engine", "length", "silence", "audio_offset_ms", "crf", "preset")
+_READERS: Final[Mapping[str, Callable[[Node, str], Any]]] = {
+    "engine": lambda node, name: EngineName(word_of(node, name, _ENGINES)),
+    "length": lambda node, name: LengthPolicy(word_of(node, name, _LENGTHS)),
+    "silence": lambda node, name: SilenceRule(word_of(node, name, _SILENCES)),
+    "audio_offset_ms": lambda node, name: integer_of(node, name, *AUDIO_OFFSET_RANGE_MS),
+    "face": face_of,
+    "idle_motion": truth_of,
+    "crf": lambda node, name: integer_of(node, name, *CRF_RANGE),
+    "preset": lambda node, name: word_of(node, name, _PRESETS),
+}
+OPTION_NAMES: Final = tuple(_READERS)
 
 
 def read_options(node: Node) -> OptionChoice:
     """Return what was chosen; raises FlawError E122, E123 or E124."""
     mapping = mapping_of(node, "options", OPTION_NAMES)
-    return OptionChoice(**{name: _read(name, entry.value) for name, entry in mapping.entries.items()})
+    return OptionChoice(**{name: _READERS[name](entry.value, name) for name, entry in mapping.entries.items()})
 
 
 def read_priority(node: Node) -> int:
     """Return the priority; raises FlawError E124."""
     return integer_of(node, "priority", *PRIORITY_RANGE)
-
-
-def _read(name: str, node: Node) -> Any:  # noqa: ANN401  # each field of OptionChoice has a type of its own
-    match name:
-        case "engine":
-            return EngineName(word_of(node, name, _ENGINES))
-        case "length":
-            return LengthPolicy(word_of(node, name, _LENGTHS))
-        case "silence":
-            return SilenceRule(word_of(node, name, _SILENCES))
-        case "preset":
-            return word_of(node, name, _PRESETS)
-        case "crf":
-            return integer_of(node, name, *CRF_RANGE)
-        case _:
-            return integer_of(node, name, *AUDIO_OFFSET_RANGE_MS)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection
 
 from heygemd.intake.manifests.tree import FlawError, Form, Mapping, Node, Scalar, Sequence
+from heygemd.jobs.job import FACE_RULES, is_face_rule
 from heygemd.naming import percent
 
 MAX_SHOWN_CHARS = 60
@@ -98,6 +99,16 @@ def word_of(node: Node, name: str, known: Collection[str]) -> str:
     if text not in known:
         listed = ", ".join(known)
         raise FlawError("E124", f"{name} is one of {listed}, not {shown(text)}{nearest(text, known)}", node.at)
+    return text
+
+
+def face_of(node: Node, name: str) -> str:
+    """Return whose mouth moves; raises FlawError E124."""
+    text = text_of(node, name)
+    if not is_face_rule(text):
+        listed = ", ".join(FACE_RULES)
+        message = f"{name} is one of {listed}, or index:1 to index:99, not {shown(text)}{nearest(text, FACE_RULES)}"
+        raise FlawError("E124", message, node.at)
     return text
 
 

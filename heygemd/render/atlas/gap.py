@@ -1,8 +1,10 @@
 """The pixels between the lips: which source pixel each shows, and which no source pixel can show.
 
-Teeth do not bend with the lips. What the source shows between its lips stays where it is, as one stiff piece, and
-the target's lips slide over it. It goes up with the middle of a rising upper lip, since nobody has seen what lies
-higher; lower teeth go down with the lower lip; what is missing then is painted.
+Teeth do not bend with the lips: the skull holds them. Source and target meet in the plane of the teeth (`FacePlane`),
+where a pixel of the one lies over a pixel of the other however the head is turned and wherever it stands. What the
+source shows between its lips is one stiff piece there, and the target's lips slide over it. It goes up with the middle
+of a rising upper lip, since nobody has seen what lies higher; lower teeth go down with the lower lip; what is missing
+then is painted.
 
     source        closing         opening
     ─────────                     ─────────   upper lip
@@ -14,19 +16,23 @@ higher; lower teeth go down with the lower lip; what is missing then is painted.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.atlas.mesh import COLUMNS, LOWER_INNER, UPPER_INNER
+from heygemd.render.atlas.mesh import COLUMNS, LOWER_INNER, STABLE, UPPER_INNER
 from heygemd.render.atlas.ramp import smoothstep, soft_step
+from heygemd.render.atlas.shape import Face
 from heygemd.render.colour import Bgr
 
 Vector = NDArray[np.float64]
 
 GROWTH = (0.005, 0.03)
 """Eye distances that a column opens beyond the source where painting begins, and where it is complete."""
+PARTING = (0.001, 0.010)
+"""The same for lips that were shut: the least gap between them is dark."""
 BARE_GROWTH = (0.008, 0.06)
 """The same where the source shows no upper teeth, and painted ones take the place of what it shows."""
 SHUT = (0.025, 0.05)
@@ -39,6 +45,8 @@ CORNER = (0.01, 0.05)
 """A source column of up to the first height is a corner of the mouth; from the second on it shows the inside."""
 CLEAR_LINE = (0.3, 0.8)
 """How clear the dark line must be for what lies below it to be kept, too."""
+TEETH_DEPTH = -0.19
+"""Where the front teeth stand in the face frame: a little behind the inner edge of the upper lip (z = -0.21)."""
 LUMA = np.array([0.114, 0.587, 0.299])
 SAMPLE_COLUMNS = 64
 """Points are read in rows of so many."""
@@ -46,9 +54,21 @@ MIDDLE = slice(3, COLUMNS - 3)
 """The columns that stand for the mouth as a whole."""
 
 
+class Coordinates(Protocol):
+    """Two coordinates for the points of a picture: x to its right, y down along the face."""
+
+    def split(self, points: Vector) -> tuple[Vector, Vector]:
+        """Coordinates x, y of picture points [..., 2]."""
+        ...
+
+    def join(self, x: Vector, y: Vector) -> Vector:
+        """Picture points [..., 2] of coordinates x, y."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axes:
-    """The picture turned so that the head is upright: x to the right of the picture, y down along the face."""
+    """The picture turned so that the head is upright; in pixels."""
 
     right: Vector
     down: Vector
@@ -70,6 +90,38 @@ class Axes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FacePlane:
+    """The plane in which the front teeth stand, held by the skull: x, y of the face frame, in eye distances.
+
+    A point of it is the same point of the head in every picture of the person.
+    """
+
+    matrix: Vector
+    """float64[2, 2]: picture = matrix @ plane + shift."""
+    shift: Vector
+    """float64[2]."""
+    slant: Vector
+    """float64[2]: how far what stands one eye distance behind the plane is seen beside its place."""
+
+    @classmethod
+    def of(cls, face: Face) -> "FacePlane":
+        """Lay it through a face; the face's vertices may be those of a cut-out, whatever its pose says."""
+        turn = face.pose.scale[0] * face.pose.rotation[0, :2]
+        corner = (face.vertices[STABLE] - face.shape[STABLE] @ turn.T).mean(axis=0)
+        matrix, depth = turn[:, :2], turn[:, 2]
+        return cls(matrix=matrix, shift=corner + TEETH_DEPTH * depth, slant=np.linalg.solve(matrix, depth))
+
+    def split(self, points: Vector) -> tuple[Vector, Vector]:
+        """Coordinates x, y of picture points [..., 2]."""
+        plane = (points - self.shift) @ np.linalg.inv(self.matrix).T
+        return np.asarray(plane[..., 0]), np.asarray(plane[..., 1])
+
+    def join(self, x: Vector, y: Vector) -> Vector:
+        """Picture points [..., 2] of coordinates x, y."""
+        return np.asarray(np.stack([x, y], axis=-1) @ self.matrix.T + self.shift)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """The inner contour of a mouth as two curves over x."""
 
@@ -79,7 +131,7 @@ class Profile:
     """float64[11] each: the mouth's columns."""
 
     @classmethod
-    def of(cls, vertices: Vector, axes: Axes) -> "Profile":
+    def of(cls, vertices: Vector, axes: Coordinates) -> "Profile":
         """Read it off the face's vertices [v, 2]."""
         upper_x, upper = axes.split(vertices[UPPER_INNER])
         lower_x, lower = axes.split(vertices[LOWER_INNER])
@@ -112,13 +164,16 @@ class DarkLine:
 class Gap:
     """The n pixels between the target's lips; lengths in eye distances."""
 
+    x: Vector
+    y: Vector
+    """float64[n]: where they lie in the plane of the teeth."""
     across: Vector
     """float64[n]: -1 at the left corner of the mouth .. 1 at the right."""
     below_upper: Vector
     above_lower: Vector
     """float64[n]: distance from each lip; negative on the lip."""
-    below_top: Vector
-    """float64[n]: distance below the middle of the upper lip; the corners lie far below it."""
+    top: float
+    """The middle of the upper lip, in the plane; the corners lie far below it."""
     kept: Vector
     """float64[n, 2]: source point that the skull holds here."""
     lower: Vector
@@ -129,67 +184,73 @@ class Gap:
     """float64[n]: 0..1, how much must be painted."""
 
 
-def fill_plan(
-    pixels: Vector,
-    target: Profile,
-    source: Profile,
-    axes: Axes,
-    line: DarkLine,
-    *,
-    opening: float,
-    teeth: float,
-    eye_px: float,
-) -> Gap:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lips:
+    """The inner contour of a mouth, in the plane of its teeth."""
+
+    plane: FacePlane
+    profile: Profile
+
+
+def fill_plan(pixels: Vector, target: Lips, source: Lips, line: DarkLine, *, opening: float, teeth: float) -> Gap:
     """Decide for each pixel [n, 2] between the target's lips what it shows.
 
-    Target and source lie in the same picture coordinates; `opening` is the source's own, `teeth` (0..1) how surely
-    it shows its upper teeth.
+    `opening` is the source's own, `teeth` (0..1) how surely it shows its upper teeth.
     """
-    x, y = axes.split(pixels)
-    target_upper, target_lower = target.at(x)
-    source_upper, source_lower = source.at(x)
+    x, y = target.plane.split(pixels)
+    lips, seen = target.profile, source.profile
+    (upper, lower), (source_upper, source_lower) = lips.at(x), seen.at(x)
     height = source_lower - source_upper
-    rise = max(float((source.upper - target.upper)[MIDDLE].mean()), 0.0)
-    taller = _taller(target, source, x, eye_px)
-    beyond = np.maximum(source.x[0] - x, x - source.x[-1])
-    growth = np.maximum(smoothstep(taller, *GROWTH), smoothstep(beyond / eye_px, 0.0, SOFT_EDGE))
-    edge = np.minimum(LIP_EDGE * eye_px, height / 2)
+    rise = max(float((seen.upper - lips.upper)[MIDDLE].mean()), 0.0)
+    taller = _taller(lips, seen, x)
+    beyond = np.maximum(seen.x[0] - x, x - seen.x[-1])
+    closed = shut(opening)
+    growth = closed * smoothstep(taller, *PARTING) + (1 - closed) * smoothstep(taller, *GROWTH)
+    growth = np.maximum(growth, smoothstep(beyond, 0.0, SOFT_EDGE))
+    edge = np.minimum(LIP_EDGE, height / 2)
     cut = source_upper + line.row * height
     # At the source's corners and beside them there are only lips and skin.
-    shows = smoothstep(height / eye_px, *CORNER)
-    from_lower = y - (target_lower - source_lower)
-    lower_share = smoothstep((from_lower - cut) / eye_px, 0.0, SOFT_EDGE) * growth * shows
+    shows = smoothstep(height, *CORNER)
+    from_lower, from_upper = y - (lower - source_lower), y + rise
+    lower_share = smoothstep(from_lower - cut, 0.0, SOFT_EDGE) * growth * shows
     lower_share = lower_share * soft_step(line.clearness, *CLEAR_LINE) * line.worth_below
-    from_upper = y + rise
-    seen = shows * smoothstep((cut - from_upper) / eye_px, 0.0, SOFT_EDGE)
-    absent = growth * np.maximum(shut(opening), (1 - seen) * (1 - lower_share))
+    above_cut = shows * smoothstep(cut - from_upper, 0.0, SOFT_EDGE)
+    absent = growth * np.maximum(closed, (1 - above_cut) * (1 - lower_share))
     bare = (1 - teeth) * smoothstep(taller, *BARE_GROWTH) * (1 - lower_share)
     return Gap(
-        across=2 * target.columns(x) / (COLUMNS - 1) - 1,
-        below_upper=(y - target_upper) / eye_px,
-        above_lower=(target_lower - y) / eye_px,
-        below_top=(y - float(target.upper[MIDDLE].mean())) / eye_px,
-        kept=axes.join(x, np.clip(from_upper, source_upper + edge, source_lower - edge)),
-        lower=axes.join(x, np.clip(from_lower, source_upper + edge, source_lower - edge)),
+        x=x,
+        y=y,
+        across=2 * lips.columns(x) / (COLUMNS - 1) - 1,
+        below_upper=y - upper,
+        above_lower=lower - y,
+        top=float(lips.upper[MIDDLE].mean()),
+        kept=source.plane.join(x, np.clip(from_upper, source_upper + edge, source_lower - edge)),
+        lower=source.plane.join(x, np.clip(from_lower, source_upper + edge, source_lower - edge)),
         lower_share=np.asarray(lower_share, np.float64),
         absent=np.asarray(np.maximum(absent, bare), np.float64),
     )
 
 
-def _taller(target: Profile, source: Profile, x: Vector, eye_px: float) -> Vector:
-    """Tell how much taller, at x, the mouth is than the source, there or on the whole: float64[n], eye distances."""
+def _taller(target: Profile, source: Profile, x: Vector) -> Vector:
+    """Tell how much taller, at x, the mouth is than the source, there or on the whole: float64[n]."""
     whole = (target.lower - target.upper - source.lower + source.upper)[MIDDLE].mean()
     (target_upper, target_lower), (source_upper, source_lower) = target.at(x), source.at(x)
-    return np.asarray(np.maximum(whole, target_lower - target_upper - source_lower + source_upper) / eye_px)
+    return np.asarray(np.maximum(whole, target_lower - target_upper - source_lower + source_upper))
 
 
-def nearer_lip(pixels: Vector, target: Profile, source: Profile, axes: Axes) -> Vector:
-    """Find the point of the source's contour that belongs to each pixel's column and nearer lip: float64[n, 2]."""
+def nearer_lip(
+    pixels: Vector, target: Profile, source: Profile, axes: Coordinates, source_axes: Coordinates | None = None
+) -> Vector:
+    """Find the point of the source's contour that belongs to each pixel's column and nearer lip: float64[n, 2].
+
+    `source_axes` are those of another picture; without them the source lies in the target's.
+    """
     x, y = axes.split(pixels)
     upper, lower = target.at(x)
     column = target.columns(x)
     at_column = [np.interp(column, np.arange(COLUMNS), curve) for curve in (source.x, source.upper, source.lower)]
-    return axes.join(at_column[0], np.where(y - upper < lower - y, at_column[1], at_column[2]))
+    nearer = np.where(y - upper < lower - y, at_column[1], at_column[2])
+    return (source_axes or axes).join(at_column[0], nearer)
 
 
 def shut(opening: float) -> float:
@@ -198,7 +259,8 @@ def shut(opening: float) -> float:
 
 
 def sample(picture: Bgr, points: Vector) -> Vector:
-    """Read the picture at points [..., 2]: float64[..., 3]."""
+    """Read the picture, of any number c of channels, at points [..., 2]: float64[..., c]."""
+    channels = picture.shape[2]
     flat = points.reshape(-1, 2).astype(np.float32)
     # cv2.remap takes a plane, and none with 32,768 rows.
     height = -(-len(flat) // SAMPLE_COLUMNS)
@@ -206,4 +268,4 @@ def sample(picture: Bgr, points: Vector) -> Vector:
     plane[: len(flat)] = flat
     x, y = (plane[:, axis].reshape(height, SAMPLE_COLUMNS) for axis in (0, 1))
     pixels = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(pixels, np.float64).reshape(-1, 3)[: len(flat)].reshape(*points.shape[:-1], 3)
+    return np.asarray(pixels, np.float64).reshape(-1, channels)[: len(flat)].reshape(*points.shape[:-1], channels)

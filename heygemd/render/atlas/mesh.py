@@ -12,7 +12,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.atlas.ramp import smoothstep
 from heygemd.render.faces.facemodel import load_face_model
 from heygemd.render.faces.topology import MESH_VERTEX_COUNT
 
@@ -55,17 +54,21 @@ STABLE = np.array(
 """Eye corners, nose, forehead and temples: what tells the pose of the head because speech does not move it."""
 
 LOWER_FACE_TOP = 0.30
-"""Vertices further below the eye line than this belong to the moving mesh; those near it stand still."""
-NEAR_STEPS, MOST_STEPS = 2, 4
-"""Edges from the lips: as far as vertices belong to the mouth, and as far as they are kept off it."""
-NEARNESS = (1.0, 0.65, 0.25, 0.0, 0.0, 0.0)
-"""How much a vertex counts as lip, by its steps from the lips."""
-BENDING = (1.0, 0.6, 0.2, 0.0, 0.0, 0.0)
-"""How far it follows a correction of the inner contour, by the same steps."""
+"""Vertices further below the eye line than this belong to the moving mesh; those at its border stand still."""
+MOST_STEPS = 4
+"""Edges from the lips: as far as skin is kept off them."""
 LEAST_CLEARANCE = 0.5
 """Part of the reference face's distance from the lips that the skin around them keeps."""
-RING_SCALE = 1.3
-"""Where the fixed ring lies: the jaw line, scaled about the tip of the nose."""
+RING_SCALE = (1.12, 1.30)
+"""Where the fixed ring lies: the jaw line, scaled about the tip of the nose, beside the ears and below the chin.
+
+Beside the face lies background, which must not move; below the chin lies the neck, which has room to stretch."""
+JAW_HINGE = (0.186, 0.606)
+"""Height and depth of the axis about which the lower jaw turns: through the ears (vertices 234 and 454)."""
+LEAST_EDGE = 0.02
+"""Edges of the mesh shorter than this (across the closed lips) count as so long."""
+TENSION = 0.05
+"""How much of a rubber sheet the skin is, against a stiff plate; the plate alone would swing over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +84,16 @@ class LowerFace:
     skin_count: int
     facing: Vector
     """float64[skin_count]: sign of a triangle's area as seen from the front."""
-    follow: Vector
-    """float64[468]: how far a vertex follows the shape model, 0 at the nose .. 1 at lips and jaw."""
-    contour: Vector
-    """float64[468]: how far a vertex follows a correction of the inner lip contour: lips 1, then fading out."""
+    held: Index
+    """int32[h]: the vertices whose movement is known: first the lips, then jaw line, nose and border."""
+    membrane: Vector
+    """float64[468, h]: how far each vertex follows each held one; the held ones themselves exactly."""
+    jaw_turn: Vector
+    """float64[468, 3]: movement of the jaw line when the chin drops by 1; 0 elsewhere."""
     outward: Vector
-    """float64[468]: how far a vertex follows the outer lip contour: 0 at the inner one, 1 at the outer, then fading."""
+    """float64[468]: place between inner (0) and outer (1) contour of a lip; 0 off the lips."""
     nearest_column: Index
     """int32[468]: the mouth column nearest to each vertex, 0..10."""
-    near: NDArray[np.bool_]
-    """bool[468]: on the lips, or close enough to belong to the mouth."""
     clearance: Vector
     """float64[468]: least distance above or below the outer lip contour of a vertex of the skin there; else NaN."""
     side: Vector
@@ -105,14 +108,12 @@ def lower_face() -> LowerFace:
     mesh = np.asarray(model.triangles, np.int32)
     low = shape[:, 1] > LOWER_FACE_TOP
     ring = JAW_LINE[low[JAW_LINE]]
-    skin = np.concatenate([_ring_triangles(ring), mesh[low[mesh].all(axis=1)]])
+    moving = low[mesh].all(axis=1)
+    skin = np.concatenate([_ring_triangles(ring), mesh[moving]])
     triangles = np.concatenate([skin, np.asarray(model.interior_triangles, np.int32)])
     steps = _steps_from_lips(mesh)
-    moving = smoothstep(shape[:, 1], shape[NOSE_BASE, 1] - 0.02, shape[UPPER_LIP_EDGE, 1] - 0.01)
-    moving[NOSE] = 0.0
-    near = np.array(NEARNESS)[steps] * (moving > 0)
-    near[NOSTRIL_FLOOR] = 0.0
-    bend = np.array(BENDING)[steps] * moving
+    still = np.union1d(np.concatenate([NOSE, NOSTRIL_FLOOR]), mesh[~moving])
+    held = np.concatenate([LIPS, JAW_LINE, np.setdiff1d(still, np.concatenate([LIPS, JAW_LINE]))]).astype(np.int32)
     column, side = _columns(shape, steps)
     return LowerFace(
         vertices=np.unique(triangles).astype(np.int32),
@@ -120,11 +121,11 @@ def lower_face() -> LowerFace:
         triangles=triangles,
         skin_count=len(skin),
         facing=np.sign(signed_area(with_ring(shape[:, :2], ring), skin)),
-        follow=moving * (1 - near) + near,
-        contour=near * bend,
-        outward=_outward(shape, column, side, steps) * moving,
+        held=held,
+        membrane=_membrane(shape, mesh, held),
+        jaw_turn=_jaw_turn(shape),
+        outward=_outward(shape, column, side),
         nearest_column=column,
-        near=steps <= NEAR_STEPS,
         clearance=_clearance(shape, column, side, steps),
         side=side,
     )
@@ -133,7 +134,49 @@ def lower_face() -> LowerFace:
 def with_ring(points: Vector, ring: Index) -> Vector:
     """Append the fixed ring to the mesh vertices [468, 2]."""
     centre = points[NOSE_TIP]
-    return np.concatenate([points[:MESH_VERTEX_COUNT], centre + (points[ring] - centre) * RING_SCALE])
+    return np.concatenate([points[:MESH_VERTEX_COUNT], centre + (points[ring] - centre) * _ring_scale()[ring, None]])
+
+
+@cache
+def _ring_scale() -> Vector:
+    """Scale of the ring at each vertex of the jaw line: float64[468]."""
+    low, high = RING_SCALE
+    shape = np.asarray(load_face_model().mean_face, np.float64)[:MESH_VERTEX_COUNT]
+    return low + (high - low) * _jaw_turn(shape)[:, 1]
+
+
+def _jaw_turn(shape: Vector) -> Vector:
+    """Turn the jaw line about the ears, by the angle that drops the chin by 1: float64[468, 3].
+
+    A point moves by its arm's length, so that the jaw's corners hardly move and the chin also goes back.
+    """
+    height, depth = JAW_HINGE
+    arm = depth - shape[CHIN, 2]
+    turn = np.zeros_like(shape)
+    turn[JAW_LINE, 1] = np.clip((depth - shape[JAW_LINE, 2]) / arm, 0, 1)
+    turn[JAW_LINE, 2] = np.clip((shape[JAW_LINE, 1] - height) / arm, 0, None)
+    return turn
+
+
+def _membrane(shape: Vector, mesh: Index, held: Index) -> Vector:
+    """Find how skin moves between vertices that are held: float64[468, h].
+
+    It takes the place of least bending and stretching, |L d|^2 + tension * d'L d with the mesh's Laplacian L, as a
+    plate that is clamped along nose, border and jaw and pulled at the lips (after Botsch and Kobbelt 2004).
+    """
+    edges = np.unique(np.sort(np.concatenate([mesh[:, [0, 1]], mesh[:, [1, 2]], mesh[:, [2, 0]]]), axis=1), axis=0)
+    a, b = edges.T
+    laplacian = np.zeros((len(shape), len(shape)))
+    laplacian[a, b] = laplacian[b, a] = -LEAST_EDGE / np.maximum(
+        np.linalg.norm(shape[a] - shape[b], axis=1), LEAST_EDGE
+    )
+    np.fill_diagonal(laplacian, -laplacian.sum(axis=1))
+    energy = laplacian @ laplacian + TENSION * laplacian
+    free = np.setdiff1d(np.unique(mesh), held)
+    membrane = np.zeros((len(shape), len(held)))
+    membrane[held, np.arange(len(held))] = 1
+    membrane[free] = -np.linalg.solve(energy[np.ix_(free, free)], energy[np.ix_(free, held)])
+    return membrane
 
 
 def signed_area(points: Vector, triangles: Index) -> Vector:
@@ -162,13 +205,14 @@ def _steps_from_lips(mesh: Index) -> Index:
     return steps
 
 
-def _outward(shape: Vector, column: Index, side: Vector, steps: Index) -> Vector:
-    """Place each vertex between inner (0) and outer (1) lip contour; beyond it let the value fade."""
+def _outward(shape: Vector, column: Index, side: Vector) -> Vector:
+    """Place each vertex of the lips between their inner (0) and outer (1) contour."""
     inner = np.where(side[:, None] < 0, shape[UPPER_INNER[column]], shape[LOWER_INNER[column]])[:, 1]
     outer = np.where(side[:, None] < 0, shape[UPPER_OUTER[column]], shape[LOWER_OUTER[column]])[:, 1]
     thickness = np.where(np.abs(outer - inner) > 0.01, outer - inner, np.inf)  # noqa: PLR2004  # corners have none
-    within = np.clip((shape[:, 1] - inner) / thickness, 0, 1)
-    return np.asarray(within * np.array(NEARNESS)[steps])
+    outward = np.zeros(len(shape))
+    outward[LIPS] = np.clip((shape[:, 1] - inner) / thickness, 0, 1)[LIPS]
+    return outward
 
 
 def _clearance(shape: Vector, column: Index, side: Vector, steps: Index) -> Vector:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 from scipy.signal import savgol_filter
 
 from heygemd.render.atlas.mesh import LEFT_CORNER, LOWER_LIP_MIDDLE, RIGHT_CORNER, STABLE, UPPER_LIP_MIDDLE
@@ -23,6 +24,8 @@ Vector = NDArray[np.float64]
 
 SMOOTHING_FRAMES, SMOOTHING_ORDER = 7, 2
 """Window and order of the Savitzky-Golay filter."""
+EXPRESSION_S = 1.5
+"""A smile lasts longer than this, a vowel does not."""
 TREMBLE = 0.01
 """A common shift of the stable points beyond this many eye distances is movement of the head, not jitter."""
 BLOCK_FRAMES = 256
@@ -51,6 +54,17 @@ class Pose:
         """float64[n]: how far the head is turned to the side."""
         return np.asarray(np.degrees(np.arctan2(self.rotation[:, 0, 2], self.rotation[:, 2, 2])))
 
+    @property
+    def pitch_deg(self) -> Vector:
+        """float64[n]: how far the head is bent down or up."""
+        across, along = np.hypot(self.rotation[:, 0, 2], self.rotation[:, 2, 2]), self.rotation[:, 1, 2]
+        return np.asarray(np.degrees(np.arctan2(-along, across)))
+
+    @property
+    def roll_deg(self) -> Vector:
+        """float64[n]: how far it is tilted in the picture."""
+        return np.asarray(np.degrees(np.arctan2(self.rotation[:, 1, 0], self.rotation[:, 1, 1])))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadMotion:
@@ -62,9 +76,13 @@ class HeadMotion:
     """float64[n]: gap between the lips in the face frame."""
     width: Vector
     """float64[n]: distance of the mouth's corners in the face frame."""
+    slow_width: Vector
+    """float64[n]: the same without what speech does to it: a smile stays, a vowel does not."""
     eye_px: Vector
     """float64[n]: pixels per eye distance."""
     yaw_deg: Vector
+    pitch_deg: Vector
+    roll_deg: Vector
 
 
 class Points(Protocol):
@@ -136,12 +154,26 @@ def smoothed(seen: NDArray[np.float32]) -> NDArray[np.float32]:
 def head_motion(track: FaceTrack, pulse: Pulse = unheard) -> HeadMotion:
     """Follow the head and measure the mouth in every frame of the track."""
     points = SteadyPoints(track)
-    measures = np.full((4, len(track.pts_s)), np.nan)
+    measures = np.full((6, len(track.pts_s)), np.nan)
     for rows, pose, shapes in face_shapes(points, np.flatnonzero(track.present)):
-        measures[:, rows] = (*mouth_of(shapes), pose.scale, pose.yaw_deg)
+        measures[:, rows] = (*mouth_of(shapes), pose.scale, pose.yaw_deg, pose.pitch_deg, pose.roll_deg)
         pulse()
-    opening, width, eye_px, yaw_deg = measures
-    return HeadMotion(points=points, opening=opening, width=width, eye_px=eye_px, yaw_deg=yaw_deg)
+    opening, width, eye_px, yaw_deg, pitch_deg, roll_deg = measures
+    slow_width = _slow(width, track)
+    return HeadMotion(
+        points=points, opening=opening, width=width, slow_width=slow_width, eye_px=eye_px,
+        yaw_deg=yaw_deg, pitch_deg=pitch_deg, roll_deg=roll_deg,
+    )  # fmt: skip
+
+
+def _slow(values: Vector, track: FaceTrack) -> Vector:
+    """Take the running median over EXPRESSION_S within every unbroken run."""
+    slow = np.full(len(values), np.nan)
+    for start, stop in unbroken_runs(track):
+        length_s = float(track.pts_s[stop - 1] - track.pts_s[start])
+        frames = max(round(EXPRESSION_S * (stop - start) / max(length_s, 1e-3)), 1)
+        slow[start:stop] = median_filter(values[start:stop], size=min(frames, stop - start), mode="nearest")
+    return slow
 
 
 def unbroken_runs(track: FaceTrack) -> Iterator[tuple[int, int]]:

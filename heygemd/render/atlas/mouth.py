@@ -1,47 +1,62 @@
-"""Layer B: a source mouth, warped so that its lips meet the target contour exactly, with its inside completed.
+"""Layer B: source mouths, warped so that their lips meet the target contour exactly, with their inside completed.
 
-The source mouth is a value of its own (`MouthSource`): today always the frame's own mouth, later any frame of the
-clip that fits better.
+A source is a value of its own (`MouthSource`): the frame's own mouth, or that of any other frame of the clip.
+
+    source ─▶ contour cleaned ─▶ lips and skin around them, each triangle from its own place ─▶ its light ┐
+    second source ─▶ the same ────────────────────────────────────────────────────────────────────────────┴▶ mixed
+    heavier source ─▶ what is seen between the lips ─▶ over it
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.atlas.gap import Axes, Gap, Profile, fill_plan, nearer_lip, sample, shut
-from heygemd.render.atlas.interior import Cavity, paint_interior
-from heygemd.render.atlas.lips import clean_contour, draw_line, meeting
-from heygemd.render.atlas.mesh import (
-    LIP_OUTLINE,
-    LIPS,
-    LOWER_LIP_MIDDLE,
-    UPPER_INNER,
-    UPPER_LIP_MIDDLE,
-    lower_face,
-    with_ring,
+from heygemd.render.atlas.donor import Bite
+from heygemd.render.atlas.gap import Axes, Profile
+from heygemd.render.atlas.inside import paint_inside
+from heygemd.render.atlas.lips import clean_contour, draw_line, meeting, nearer_lip
+from heygemd.render.atlas.mesh import LIP_OUTLINE, LIPS, lower_face, signed_area, with_ring
+from heygemd.render.atlas.mouthshape import Mouth
+from heygemd.render.atlas.ramp import smoothstep
+from heygemd.render.atlas.shape import Face, shown_opening
+from heygemd.render.atlas.tint import light_upon
+from heygemd.render.atlas.warp import (
+    SUBPIXEL_BITS,
+    Grid,
+    Plane,
+    affine_table,
+    corner_bounds,
+    drawing_order,
+    interpolate,
+    triangle_numbers,
 )
-from heygemd.render.atlas.ramp import smoothstep, soft_step
-from heygemd.render.atlas.shape import Face
-from heygemd.render.atlas.shown import look_inside
-from heygemd.render.atlas.warp import SUBPIXEL_BITS, affine_table, drawing_order, interpolate, triangle_numbers
 from heygemd.render.colour import Bgr
 
 Vector = NDArray[np.float64]
 
-REACH = 0.27
+REACH = 0.21
 """How far around the lips the layer is computed, in eye distances."""
+FACE_EDGE = 0.04
+"""Width, in eye distances, of the fade where the face ends beside the lips."""
 BLEND = (0.05, 0.20)
 """Distance from the lips up to which only this layer is seen, and from which on it is not seen at all."""
+GRID_STEPS_PER_EYE = 60
+"""Away from the lips, the warp and the blend are computed for about so many cells per eye distance."""
+RIM = 0.015
+"""Around the lips by this, the warp is computed for every pixel: it jumps where lips meet."""
+MOST_SHRINK = 1.5
+"""A source larger than the target by more than this is made smaller first, or it would glitter."""
+SHARP_UP_TO_PX = 250
+"""Eye distance up to which Lanczos keeps detail of the lips that cubic interpolation loses; larger faces have none so
+fine."""
 SOFT_CONTOUR = 0.004
 """Width of the soft edge between lips and inside, on top of a pixel and a half."""
 THIN_SLIT_PX = (0.3, 1.5)
 """A gap of up to the first shows nothing between the lips; from the second on all."""
-LENGTHENED = (0.15, 0.45)
-"""Doubt in the source's teeth from which on painted ones are seen, and from which on wholly."""
 LIP_SAMPLES = np.array([16, 315, 85, 15])
-SKIN_SAMPLES = np.array([164, 393, 167, 18, 200, 313, 83])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,149 +69,202 @@ class MouthSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Box:
-    """A rectangle inside the region being painted."""
+class Worn:
+    """A source as the target wears it."""
 
-    x: int
-    y: int
-    width: int
-    height: int
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """Index of its pixels."""
-        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+    source: MouthSource
+    weight: float
+    """Part of it in the mixture; those of a frame add up to 1."""
+    light: Vector | None = None
+    """float64[16, 3]: how the target's light changes its colours, see `tint.py`; None: not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """A source mouth and where it goes; all coordinates are pixels of the region being painted."""
+class Place:
+    """Where a mouth is painted; coordinates are pixels of the box being painted."""
 
-    source: MouthSource
+    face: Face
+    """The target's own."""
     after: Vector
-    """float64[v, 2]: where its vertices go, ring included."""
-    eye_px: float
-    """Pixels per eye distance of the target."""
-    box: Box
-    numbers: NDArray[np.int32]
-    """int32[box.height, box.width]: triangle numbers of the target, see `triangle_numbers`."""
+    """float64[v, 2]: where the vertices go, ring included."""
+    wanted: Mouth
+    grid: Grid
+    """Of the box."""
+    bite: Bite
+    """The person's teeth."""
+
+    @property
+    def eye_px(self) -> float:
+        """Pixels per eye distance."""
+        return self.face.eye_px
 
     @property
     def opening(self) -> float:
-        """Wanted opening in eye distances."""
-        return float(np.linalg.norm(self.after[LOWER_LIP_MIDDLE] - self.after[UPPER_LIP_MIDDLE])) / self.eye_px
+        """How far the lips are apart there, in eye distances."""
+        return shown_opening(self.wanted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """The target's mesh as triangle numbers, see `triangle_numbers`."""
+
+    cells: NDArray[np.int32]
+    """Those of the grid's cells."""
+    rim: tuple[slice, slice]
+    """Rows and columns of the box in which the lips lie."""
+    pixels: NDArray[np.int32]
+    """Those of the pixels in it."""
 
     @property
-    def mouth_width(self) -> float:
-        """Wanted width of the gap in eye distances."""
-        return float(np.linalg.norm(self.after[UPPER_INNER[-1]] - self.after[UPPER_INNER[0]])) / self.eye_px
-
-    @property
-    def axes(self) -> Axes:
-        """The upright axes of the face."""
-        return Axes.along(self.source.face.down)
+    def corner(self) -> NDArray[np.intp]:
+        """x, y of the rim's first pixel."""
+        return np.array([self.rim[1].start, self.rim[0].start])
 
 
-def paint_mouth(base: Bgr, source: MouthSource, after: Vector, *, eye_px: float) -> NDArray[np.bool_]:
-    """Paint the source's mouth into `base`, in place, with its vertices at `after` (float64[v, 2], ring included).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """The heaviest source, of which the inside of the mouth is seen."""
 
-    Returns bool[h, w]: the pixels painted.
+    source: MouthSource
+    contour: Vector
+    """float64[468, 2]: its vertices with a cleaned inner contour."""
+    light: Plane
+    """float32[h, w, 3]: what multiplies its colours in the rim."""
+    drawn: Drawn
+
+
+def paint_mouth(
+    base: Bgr, face: Face, after: Vector, *, wanted: Mouth, worn: Sequence[Worn], bite: Bite
+) -> NDArray[np.bool_]:
+    """Paint the mouths worn into `base`, in place, with their vertices at `after` (float64[v, 2], ring included).
+
+    `face` is the target's own face; its and `after`'s coordinates are pixels of `base`. Returns bool[h, w]: the pixels
+    painted.
     """
-    painted = np.zeros(base.shape[:2], np.bool_)
-    box = _box_around(after[LIPS], REACH * eye_px, base.shape[:2])
-    if box is None:
-        return painted
-    mesh = lower_face()
-    order = drawing_order(mesh, after)
-    numbers = triangle_numbers(mesh, after - (box.x, box.y), order, size=(box.height, box.width))
-    placement = Placement(source=source, after=after, eye_px=eye_px, box=box, numbers=numbers)
-    contour = clean_contour(source.picture, source.face, opening=placement.opening)
-    layer = _lips(placement, contour)
-    _close_lips(layer, placement)
-    _fill_gap(layer, placement, contour)
-    cover = _cover(placement)
-    below = base[box.window]
-    below += cover[..., None] * (layer - below)
-    painted[box.window] = cover > 0
-    return painted
+    height, width = base.shape[:2]
+    step = max(round(face.eye_px / GRID_STEPS_PER_EYE), 1)
+    grid = Grid(width=width, height=height, step_px=step)
+    place = Place(face=face, after=after, wanted=wanted, grid=grid, bite=bite)
+    fitted = [replace(one, source=_no_larger(one.source, face.eye_px)) for one in worn]
+    drawn = _draw(place)
+    layer = _layer(place, drawn, fitted)
+    cover = place.grid.enlarge(_cover(place, drawn))
+    base += cover[..., None] * (layer - base)
+    return np.asarray(cover > 0)
 
 
-def _lips(placement: Placement, contour: Vector) -> Bgr:
+def _no_larger(source: MouthSource, eye_px: float) -> MouthSource:
+    """Shrink a source that is much larger than the target."""
+    share = eye_px / source.face.eye_px
+    if share * MOST_SHRINK >= 1:
+        return source
+    height, width = source.picture.shape[:2]
+    size = max(round(width * share), 1), max(round(height * share), 1)
+    scale = np.array(size) / (width, height)
+    pose = replace(source.face.pose, scale=source.face.pose.scale * scale.mean())
+    face = replace(source.face, pose=pose, vertices=(source.face.vertices + 0.5) * scale - 0.5)
+    picture = cv2.resize(source.picture, size, interpolation=cv2.INTER_AREA)
+    return MouthSource(picture=np.asarray(picture, np.float32), face=face)
+
+
+def _layer(place: Place, drawn: Drawn, worn: Sequence[Worn]) -> Bgr:
+    """Paint lips, the skin around them, and what is between them: float32[h, w, 3]."""
+    contours = [clean_contour(one.source.picture, one.source.face, opening=place.opening) for one in worn]
+    lights = [_light(place, one) for one in worn]
+    layer = np.zeros((place.grid.height, place.grid.width, 3), np.float32)
+    for one, contour, light in zip(worn, contours, lights, strict=True):
+        layer += (np.float32(one.weight) * light) * _lips(place, drawn, one.source, contour)
+    heaviest = max(range(len(worn)), key=lambda k: worn[k].weight)
+    if drawn.pixels.size > 0:
+        front = Front(
+            source=worn[heaviest].source, contour=contours[heaviest], light=lights[heaviest][drawn.rim], drawn=drawn
+        )
+        _close_lips(layer[drawn.rim], place, front)
+        _fill_gap(layer[drawn.rim], place, front)
+    return layer
+
+
+def _light(place: Place, worn: Worn) -> Plane:
+    """Find what multiplies a source's colours: float32[h, w, 3] of the box."""
+    grid = place.grid
+    if worn.light is None:
+        return np.broadcast_to(np.float32(1), (grid.height, grid.width, 3))
+    return light_upon(worn.light, grid, place.after, place.face.down)
+
+
+def _draw(place: Place) -> Drawn:
+    """Draw the target's mesh: in cells where the warp is smooth, in pixels at the lips."""
+    mesh, grid = lower_face(), place.grid
+    margin = RIM * place.eye_px + 2
+    low = np.floor(place.after[LIPS].min(axis=0) - margin).astype(int)
+    high = np.ceil(place.after[LIPS].max(axis=0) + margin).astype(int) + 1
+    x0, x1 = np.clip((low[0], high[0]), 0, grid.width).tolist()
+    y0, y1 = np.clip((low[1], high[1]), 0, grid.height).tolist()
+    rim = slice(y0, y1), slice(x0, x1)
+    order = drawing_order(mesh, place.after)
+    cells = triangle_numbers(mesh, place.after, order, size=grid.cells, step_px=grid.step_px)
+    if grid.step_px == 1:
+        return Drawn(cells=cells, rim=rim, pixels=cells[rim])
+    pixels = triangle_numbers(mesh, place.after - (x0, y0), order, size=(y1 - y0, x1 - x0))
+    return Drawn(cells=cells, rim=rim, pixels=pixels)
+
+
+def _lips(place: Place, drawn: Drawn, source: MouthSource, contour: Vector) -> Bgr:
     """Bring the source's lips and the skin around them into the box: float32[h, w, 3].
 
     `contour` are the source's vertices with a cleaned inner contour.
     """
-    mesh, box = lower_face(), placement.box
+    mesh, grid, rim = lower_face(), place.grid, drawn.rim
     before = with_ring(contour, mesh.ring)
-    table = affine_table(mesh.triangles, placement.after, before - placement.after)
-    x = np.arange(box.x, box.x + box.width, dtype=np.float32)
-    y = np.arange(box.y, box.y + box.height, dtype=np.float32)[:, None]
-    shift_x, shift_y = interpolate(table, placement.numbers, x, y)
-    picture = placement.source.picture
-    layer = cv2.remap(picture, x + shift_x, y + shift_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+    table, bounds = affine_table(mesh.triangles, place.after, before), corner_bounds(mesh.triangles, before)
+    x, y = (grid.enlarge(plane) for plane in interpolate(table, drawn.cells, grid.x, grid.y, bounds))
+    layer = cv2.remap(source.picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    if drawn.pixels.size > 0:
+        columns = np.arange(rim[1].start, rim[1].stop, dtype=np.float32)
+        rows = np.arange(rim[0].start, rim[0].stop, dtype=np.float32)[:, None]
+        way = cv2.INTER_LANCZOS4 if place.eye_px <= SHARP_UP_TO_PX else cv2.INTER_CUBIC
+        x, y = interpolate(table, drawn.pixels, columns, rows, bounds)
+        layer[rim] = cv2.remap(source.picture, x, y, way, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(layer, np.float32)
 
 
-def _close_lips(layer: Bgr, placement: Placement) -> None:
-    """Draw the line between lips that were open in the source, in place."""
-    strength = meeting(placement.source.face, opening=placement.opening)
+def _close_lips(layer: Bgr, place: Place, front: Front) -> None:
+    """Draw the line between lips that were open in the source into the rim's part of the layer, in place."""
+    strength = meeting(front.source.face, opening=place.opening)
     if strength > 0:
-        axes, box = placement.axes, placement.box
-        target = Profile.of(placement.after, axes)
-        lip = _median_colour(placement.source, LIP_SAMPLES)
-        draw_line(layer, target, axes, (box.x, box.y), lip=lip, strength=strength, eye_px=placement.eye_px)
+        axes = Axes.along(place.face.down)
+        target = Profile.of(place.after, axes)
+        lip = _median_colour(front.source, LIP_SAMPLES) * front.light.mean(axis=(0, 1))
+        draw_line(layer, target, axes, front.drawn.corner, lip=lip, strength=strength, eye_px=place.eye_px)
 
 
-def _fill_gap(layer: Bgr, placement: Placement, contour: Vector) -> None:
-    """Put what is seen between the lips into the layer, in place."""
-    skin_count, eye_px = lower_face().skin_count, placement.eye_px
+def _fill_gap(layer: Bgr, place: Place, front: Front) -> None:
+    """Put what is seen between the lips into the rim's part of the layer, in place."""
+    source, drawn = front.source, front.drawn
     # One pixel more on each side, for the soft edge.
-    between = cv2.dilate((placement.numbers > skin_count).astype(np.uint8), np.ones((3, 3), np.uint8))
+    between = cv2.dilate((drawn.pixels > lower_face().skin_count).astype(np.uint8), np.ones((3, 3), np.uint8))
     rows, columns = np.nonzero(between)
     if len(rows) == 0:
         return
-    pixels = np.stack([columns + placement.box.x, rows + placement.box.y], axis=1).astype(np.float64)
-    axes = placement.axes
-    target = Profile.of(placement.after, axes)
-    gap, inside = _inside(placement, pixels, target)
-    lip = sample(placement.source.picture, nearer_lip(pixels, target, Profile.of(contour, axes), axes))
-    on_lip = placement.numbers[rows, columns] <= skin_count
+    pixels = np.asarray(np.stack([columns, rows], axis=1) + drawn.corner, np.float64)
+    inside = paint_inside(
+        pixels,
+        place.after,
+        face=place.face,
+        picture=source.picture,
+        source=source.face,
+        wanted=place.wanted,
+        bite=place.bite,
+    )
+    lit = front.light[rows, columns]
+    lip = nearer_lip(source.picture, front.contour, place.after, place.face.down, pixels) * lit
+    on_lip = drawn.pixels[rows, columns] <= lower_face().skin_count
     lip[on_lip] = layer[rows[on_lip], columns[on_lip]]
-    depth_px = np.minimum(gap.below_upper, gap.above_lower) * eye_px
-    share = smoothstep(depth_px, -0.5, 1.0 + SOFT_CONTOUR * eye_px)
+    depth_px = np.minimum(inside.below_upper, inside.above_lower) * place.eye_px
+    share = smoothstep(depth_px, -0.5, 1.0 + SOFT_CONTOUR * place.eye_px)
     # A slit thinner than a pixel would be a dotted line.
-    share = share * smoothstep((gap.below_upper + gap.above_lower) * eye_px, *THIN_SLIT_PX)
-    layer[rows, columns] = lip + share[:, None] * (inside - lip)
-
-
-def _inside(placement: Placement, pixels: Vector, target: Profile) -> tuple[Gap, Vector]:
-    """Colour the inside of the mouth at pixels [n, 2]: float64[n, 3]; also tells how they lie in it."""
-    source, axes = placement.source, placement.axes
-    profile = Profile.of(source.face.vertices, axes)
-    lip, skin = _median_colour(source, LIP_SAMPLES), _median_colour(source, SKIN_SAMPLES)
-    opening, eye_px = source.face.opening, placement.eye_px
-    shown = look_inside(source.picture, profile, axes, opening=opening, lip=lip, skin=skin)
-    gap = fill_plan(pixels, target, profile, axes, shown.line, opening=opening, teeth=shown.teeth, eye_px=eye_px)
-    inside = sample(source.picture, gap.kept)
-    if gap.lower_share.any():
-        inside += gap.lower_share[:, None] * (sample(source.picture, gap.lower) - inside)
-    if gap.absent.any():
-        cavity = Cavity(
-            across=gap.across,
-            below_upper=gap.below_upper,
-            above_lower=gap.above_lower,
-            below_top=gap.below_top,
-            # Where the source's own teeth begin to fade, the painted ones lengthen them; half of both would be grey.
-            teeth=max(shut(opening), soft_step(1 - shown.teeth, *LENGTHENED)),
-            opening=placement.opening,
-            mouth_width=placement.mouth_width,
-            lip_colour=lip,
-            skin_colour=skin,
-            dark_luma=shown.cavity_luma,
-            dark_share=shown.cavity_share * (1 - shut(opening)),
-        )
-        inside += gap.absent[:, None] * (paint_interior(cavity) - inside)
-    return gap, inside
+    share = share * smoothstep((inside.below_upper + inside.above_lower) * place.eye_px, *THIN_SLIT_PX)
+    layer[rows, columns] = lip + share[:, None] * (inside.colour * lit - lip)
 
 
 def _median_colour(source: MouthSource, vertices: NDArray[np.intp]) -> Vector:
@@ -207,21 +275,30 @@ def _median_colour(source: MouthSource, vertices: NDArray[np.intp]) -> Vector:
     return np.asarray(np.median(pixels, axis=0), np.float64)
 
 
-def _cover(placement: Placement) -> NDArray[np.float32]:
-    """Weigh the layer against what lies below: float32[h, w], 1 at the lips, 0 far from them."""
-    box, numbers, eye_px = placement.box, placement.numbers, placement.eye_px
-    beyond = np.full(numbers.shape, 255, np.uint8)
-    outline = (placement.after[LIP_OUTLINE] - (box.x, box.y)) * (1 << SUBPIXEL_BITS)
-    cv2.fillPoly(beyond, [np.round(outline).astype(np.int32)], (0,), shift=SUBPIXEL_BITS)
-    distance = np.asarray(cv2.distanceTransform(beyond, cv2.DIST_L2, 3), np.float32)
-    cover = 1 - smoothstep(distance, BLEND[0] * eye_px, BLEND[1] * eye_px)
-    cover[numbers == 0] = 0
-    return np.asarray(cover, np.float32)
+def _cover(place: Place, drawn: Drawn) -> Plane:
+    """Weigh the layer against what lies below, for each cell: float32[h, w].
+
+    1 at the lips, 0 far from them and beyond the border of the face, which is near the lips of a head that is turned.
+    """
+    grid = place.grid
+    # Lips beyond the border of the picture count, too.
+    margin = int(BLEND[1] * place.eye_px / grid.step_px) + 2
+    beyond = np.full((grid.cells[0] + 2 * margin, grid.cells[1] + 2 * margin), 255, np.uint8)
+    outline = (place.after[LIP_OUTLINE] - (grid.step_px - 1) / 2) / grid.step_px + margin
+    cv2.fillPoly(beyond, [np.round(outline * (1 << SUBPIXEL_BITS)).astype(np.int32)], (0,), shift=SUBPIXEL_BITS)
+    distance = cv2.distanceTransform(beyond, cv2.DIST_L2, 3)[margin:-margin, margin:-margin]
+    distance_px = distance * np.float32(grid.step_px)
+    cover = 1 - smoothstep(distance_px, BLEND[0] * place.eye_px, BLEND[1] * place.eye_px)
+    side = max(int(FACE_EDGE * place.eye_px / grid.step_px) | 1, 3)
+    on_face = np.asarray(cv2.blur(_faces_camera(place.after, drawn.cells).astype(np.float32), (side, side)), np.float32)
+    # What lies beside the last cell of the face has no place in the source: no mixture of the two may be seen.
+    return np.asarray(cover * smoothstep(on_face, 0.75, 1.0), np.float32)
 
 
-def _box_around(points: Vector, margin_px: float, size: tuple[int, int]) -> Box | None:
-    low = np.maximum(np.floor(points.min(axis=0) - margin_px).astype(int), 0)
-    high = np.minimum(np.ceil(points.max(axis=0) + margin_px).astype(int) + 1, (size[1], size[0]))
-    if (high - low < 2).any():  # noqa: PLR2004  # a single row or column holds no mouth
-        return None
-    return Box(x=int(low[0]), y=int(low[1]), width=int(high[0] - low[0]), height=int(high[1] - low[1]))
+def _faces_camera(after: Vector, numbers: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Tell where the mesh lies and is not seen from behind: bool[h, w]."""
+    mesh = lower_face()
+    towards = np.ones(len(mesh.triangles) + 1, np.bool_)
+    towards[0] = False
+    towards[1 : mesh.skin_count + 1] = signed_area(after, mesh.triangles[: mesh.skin_count]) * mesh.facing > 0
+    return np.asarray(towards[numbers])

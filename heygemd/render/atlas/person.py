@@ -21,8 +21,8 @@ OPENING_BOUNDS = (0.12, 0.32)
 """What is believed of a measured widest opening."""
 OVERSHOOT = 1.15
 """Targets end at this multiple of the person's own 99th percentile."""
-WIDTH_SWING_BOUNDS = (0.02, 0.045)
-"""Standard deviation of a mouth's width while speaking: believed range; its lower part also serves stills."""
+WIDTH_SWING_BOUNDS = (0.02, 0.06)
+"""Standard deviation of a mouth's width while speaking, slow expressions apart: believed range."""
 DEFAULT_WIDTH_SWING = 0.03
 LEAST_JAW_DROP = 0.3
 """How far the chin follows the opening at least. The regression sees less, because the tracked jaw is smoothed and
@@ -68,7 +68,7 @@ def know_person(motion: HeadMotion, usable: NDArray[np.bool_], pulse: Pulse = un
     if high - low >= MOVING_SPAN:
         widest_opening = float(np.clip(widest, *OPENING_BOUNDS))
         limit = OVERSHOOT * max(float(top), widest_opening)
-        swing = float(np.clip(width.std(), *WIDTH_SWING_BOUNDS))
+        swing = float(np.clip((width - motion.slow_width[rows]).std(), *WIDTH_SWING_BOUNDS))
     else:
         widest_opening, limit, swing = DEFAULT_OPENING, OVERSHOOT * DEFAULT_OPENING, DEFAULT_WIDTH_SWING
     opening_mode, width_mode = _fit_modes(motion, rows, pulse)

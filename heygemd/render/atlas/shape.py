@@ -1,12 +1,24 @@
 """Where every vertex of the lower face goes when the mouth takes a given opening and width."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.atlas.mesh import COLUMNS, LOWER_INNER, LOWER_OUTER, UPPER_INNER, UPPER_OUTER, lower_face
+from heygemd.render.atlas.mesh import (
+    CHIN,
+    COLUMNS,
+    LIPS,
+    LOWER_INNER,
+    LOWER_OUTER,
+    NOSTRIL_FLOOR,
+    UPPER_INNER,
+    UPPER_OUTER,
+    lower_face,
+)
 from heygemd.render.atlas.motion import Pose, fit_pose, mouth_of
+from heygemd.render.atlas.mouthshape import Mouth
 from heygemd.render.atlas.person import Person
 from heygemd.render.faces.facemodel import load_face_model
 
@@ -14,6 +26,14 @@ Vector = NDArray[np.float64]
 
 LIP_STRETCH = 0.25
 """Speech makes a lip thicker or thinner by at most this part of its thickness."""
+PRESSED_THINNER = 0.15
+"""Lips that are pressed together roll in and show so much less of their red."""
+TUCKED_THINNER = 0.25
+"""The lower lip at the edge of the teeth shows so much less."""
+LIPTEETH_OPENING = 0.028
+"""Gap of f and v: the edge of the upper teeth stands in it."""
+LIPTEETH_RAISE = 0.015
+"""Both lips go up by so much, the upper off the teeth and the lower to them."""
 LEAST_OPENING = 1e-3
 """Keeps ratios of openings finite for closed mouths."""
 
@@ -54,25 +74,52 @@ def face_of(points: NDArray[np.float32]) -> Face:
     return Face(vertices=vertices, pose=pose, shape=shape[0], opening=float(opening[0]), width=float(width[0]))
 
 
-def bent_vertices(face: Face, person: Person, *, opening: float, width: float) -> Vector:
-    """Say where the face's vertices lie (float64[468, 2], pixels) when its mouth takes `opening` and `width`.
+def shown_opening(wanted: Mouth) -> float:
+    """Say how far the lips are apart in the picture: pressed they meet, at the teeth they leave the teeth's edge."""
+    touching = wanted.opening * (1 - wanted.closure)
+    return touching + wanted.lipteeth * (LIPTEETH_OPENING - touching)
 
-    The inner contour of the lips hits the opening exactly. Opening adds the person's own movement; closing scales
-    the gap of every column alike, so that upper and lower lip meet everywhere at 0 and never cross.
+
+def placed_vertices(face: Face, person: Person, wanted: Mouth, sources: Sequence[tuple[Face, float]]) -> Vector:
+    """Say where the face's vertices lie (float64[468, 2], pixels) when it wears the sources' mouths, bent to `wanted`.
+
+    `sources` are faces with weights that add up to 1; the face itself may be one. Each one's lips are bent to the
+    wanted mouth in the face frame, where head and camera are taken away, so that their mean meets it too. The jaw
+    turns by the change of the face's own opening. All skin between lips, jaw line, nose and the border of the moving
+    part follows as a membrane; so it moves smoothly whatever mouth is put there.
     """
     mesh = lower_face()
-    move = person.opening_mode * (opening - face.opening) + person.width_mode * (width - face.width)
-    correction = _gap_correction(face, move, opening) / 2
-    near = mesh.near
-    shift = mesh.follow[:, None] * move
-    shift[near, 1] += mesh.side[near] * mesh.contour[near] * correction[mesh.nearest_column[near]]
-    for side, inner, outer in ((-1, UPPER_INNER, UPPER_OUTER), (1, LOWER_INNER, LOWER_OUTER)):
-        here = near & (mesh.side == side)
-        excess = _thickness_excess(face, shift, inner, outer)
-        shift[here, 1] -= mesh.outward[here] * excess[mesh.nearest_column[here]]
+    shift = mesh.jaw_turn * (person.opening_mode[CHIN, 1] * (shown_opening(wanted) - face.opening))
+    shift[LIPS] = sum(
+        weight * (_bent_lips(source, face, person, wanted) - face.shape[LIPS]) for source, weight in sources
+    )
+    shift = mesh.membrane @ shift[mesh.held]
     shift[:, 1] += _push_off_lips(face.shape + shift)
     to_picture = face.pose.scale[0] * face.pose.rotation[0, :2]
     return np.asarray(face.vertices + shift @ to_picture.T)
+
+
+def _bent_lips(source: Face, face: Face, person: Person, wanted: Mouth) -> Vector:
+    """Bend the lips of `source` to the wanted mouth: float64[l, 3], vertices `LIPS` in the face frame of `face`.
+
+    The inner contour hits the opening exactly. Opening adds the person's own movement; closing scales the gap of every
+    column alike, so that upper and lower lip meet everywhere at 0 and never cross.
+    """
+    mesh, opening = lower_face(), shown_opening(wanted)
+    shift = person.opening_mode * (opening - source.opening) + person.width_mode * (wanted.width - source.width)
+    column, side, outward = mesh.nearest_column, mesh.side, mesh.outward
+    shift[:, 1] += side * (_gap_correction(source, shift, opening) / 2)[column]
+    for lip, inner, outer, thinner in (
+        (-1, UPPER_INNER, UPPER_OUTER, PRESSED_THINNER * wanted.closure),
+        (1, LOWER_INNER, LOWER_OUTER, PRESSED_THINNER * wanted.closure + TUCKED_THINNER * wanted.lipteeth),
+    ):
+        here = side == lip
+        excess = _thickness_excess(source, shift, lip, inner, outer, thinner=thinner)
+        shift[here, 1] -= outward[here] * excess[column[here]]
+    shift[:, 1] -= LIPTEETH_RAISE * wanted.lipteeth
+    # The face frame rests on few tracked points; the base of the nose says how far two of them disagree here.
+    apart = (face.shape[NOSTRIL_FLOOR] - source.shape[NOSTRIL_FLOOR]).mean(axis=0)
+    return np.asarray((source.shape + shift)[LIPS] + apart)
 
 
 def _push_off_lips(shape: Vector) -> Vector:
@@ -90,12 +137,17 @@ def _push_off_lips(shape: Vector) -> Vector:
     return lacking
 
 
-def _thickness_excess(face: Face, shift: Vector, inner: NDArray[np.int32], outer: NDArray[np.int32]) -> Vector:
-    """Find by how much each column of a lip would grow thicker or thinner than lips do: float64[11]."""
+def _thickness_excess(
+    face: Face, shift: Vector, side: int, inner: NDArray[np.int32], outer: NDArray[np.int32], *, thinner: float
+) -> Vector:
+    """Find by how much each column of a lip would grow thicker or thinner than it should: float64[11].
+
+    Lips keep about their thickness; those that are to be `thinner` lose that part of it.
+    """
     thickness = np.abs(face.shape[outer, 1] - face.shape[inner, 1])
-    change = shift[outer, 1] - shift[inner, 1]
+    thicker = side * (shift[outer, 1] - shift[inner, 1])
     most = LIP_STRETCH * thickness
-    return np.asarray(change - np.clip(change, -most, most))
+    return np.asarray(side * (thicker - np.clip(thicker, -most, most) + thinner * thickness))
 
 
 def _gap_correction(face: Face, move: Vector, opening: float) -> Vector:

@@ -1,5 +1,7 @@
 """Piecewise-affine warps: a mesh drawn into a picture of triangle numbers, then one affine map per triangle."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,40 @@ SUBPIXEL_BITS = 4
 """Corners are drawn to 1/16 pixel."""
 LEAST_AREA_PX2 = 0.05
 """Triangles smaller than this (seen from the side) carry no displacement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A rectangle of pixels, looked at in cells of `step_px` x `step_px`: what is smooth needs no more."""
+
+    width: int
+    height: int
+    """Of the rectangle, in pixels."""
+    step_px: int
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Rows and columns of cells; the last ones may reach beyond the rectangle."""
+        return -(-self.height // self.step_px), -(-self.width // self.step_px)
+
+    @property
+    def x(self) -> Plane:
+        """float32[columns]: middles of the cells."""
+        return np.arange(self.cells[1], dtype=np.float32) * self.step_px + np.float32((self.step_px - 1) / 2)
+
+    @property
+    def y(self) -> Plane:
+        """float32[rows, 1]."""
+        rows = np.arange(self.cells[0], dtype=np.float32) * self.step_px + np.float32((self.step_px - 1) / 2)
+        return rows[:, None]
+
+    def enlarge(self, cells: Plane) -> Plane:
+        """Interpolate values of cells (float32[rows, columns] or with channels) to the pixels of the rectangle."""
+        if self.step_px == 1:
+            return cells
+        size = (cells.shape[1] * self.step_px, cells.shape[0] * self.step_px)
+        large = cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(large[: self.height, : self.width], np.float32)
 
 
 def drawing_order(mesh: LowerFace, points: Vector) -> Index:
@@ -32,6 +68,8 @@ def triangle_numbers(
     `size` is (h, w); one cell stands for a square of `step_px` pixels, sampled at its middle.
     """
     numbers = np.zeros(size, np.int32)
+    if numbers.size == 0:
+        return numbers
     cells = (points - (step_px - 1) / 2) / step_px
     corners = np.round(cells * (1 << SUBPIXEL_BITS)).astype(np.int32)[mesh.triangles]
     low, high = corners.min(axis=1), corners.max(axis=1)
@@ -66,7 +104,30 @@ def affine_table(triangles: Index, points: Vector, values: Vector) -> NDArray[np
     return table
 
 
-def interpolate(table: NDArray[np.float32], numbers: NDArray[np.int32], x: Plane, y: Plane) -> tuple[Plane, Plane]:
-    """Evaluate an affine table at the points (x, y), each in the triangle of that number; all of one shape."""
-    rows = np.take(table, numbers, axis=0)
-    return rows[..., 0] * x + rows[..., 1] * y + rows[..., 2], rows[..., 3] * x + rows[..., 4] * y + rows[..., 5]
+def corner_bounds(triangles: Index, values: Vector) -> NDArray[np.float32]:
+    """Find the least and the largest of two values per vertex in each triangle: float32[t + 1, 4].
+
+    Row k + 1 holds (least first, largest first, least second, largest second) of triangle k, row 0 zeros.
+    """
+    corners = values[triangles]
+    bounds = np.zeros((len(triangles) + 1, 4), np.float32)
+    bounds[1:, [0, 2]], bounds[1:, [1, 3]] = corners.min(axis=1), corners.max(axis=1)
+    return bounds
+
+
+def interpolate(
+    table: NDArray[np.float32],
+    numbers: NDArray[np.int32],
+    x: Plane,
+    y: Plane,
+    bounds: NDArray[np.float32],
+) -> tuple[Plane, Plane]:
+    """Evaluate an affine table at the points (x, y), each in the triangle of that number; all of one shape.
+
+    The middle of a cell may lie beside its triangle, and one that is all but turned away has slopes without limit:
+    no value goes beyond those at the triangle's corners (`bounds`, see `corner_bounds`).
+    """
+    rows, limits = np.take(table, numbers, axis=0), np.take(bounds, numbers, axis=0)
+    first = rows[..., 0] * x + rows[..., 1] * y + rows[..., 2]
+    second = rows[..., 3] * x + rows[..., 4] * y + rows[..., 5]
+    return np.clip(first, limits[..., 0], limits[..., 1]), np.clip(second, limits[..., 2], limits[..., 3])

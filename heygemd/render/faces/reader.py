@@ -1,18 +1,19 @@
-"""Reads the points of one face, given roughly where it is."""
+"""Reads the points of faces, given roughly where they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heygemd.render.faces.networks import load_landmark_net, load_lip_net, look
-from heygemd.render.faces.picture import Affine, Picture, crop, invert, mapped
-from heygemd.render.faces.topology import LIP_ROWS, OUTER_EYE_CORNER_ROWS, eye_distance
+from heygemd.render.faces.picture import Picture, crop, cut_out, invert, mapped, patch_around
+from heygemd.render.faces.ring import NO_SKIN, skin_around
+from heygemd.render.faces.square import LIP_SQUARE_EYES, Square, face_square, mouth_square
+from heygemd.render.faces.topology import LIP_ROWS, eye_distance
 
 FACE_MARGIN = 1.3
 """The landmark net was trained on crops 1.3 times as large as the box of the points."""
-LIP_SQUARE_EYES = 1.05
-"""Side of the lip net's crop in eye distances."""
 SMALLEST_FACE_PX = 8.0
 """A box smaller than this is no face but a collapsed answer."""
 CERTAIN_FACE = 0.97
@@ -32,53 +33,6 @@ _SETTLED_GROWTH = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Square:
-    """A turned square in the picture."""
-
-    centre: NDArray[np.float64]
-    """float64[2]: x, y in pixels."""
-    side_px: float
-    turn_rad: float
-    """Turn that makes the face upright."""
-
-    def to_crop(self, crop_px: int, *, margin: float = 1.0) -> Affine:
-        """Map the square, `margin` times as large, onto a crop of `crop_px` pixels."""
-        scale = crop_px / (self.side_px * margin)
-        cos, sin = scale * np.cos(self.turn_rad), scale * np.sin(self.turn_rad)
-        linear = np.array([[cos, -sin], [sin, cos]])
-        return np.column_stack([linear, crop_px / 2 - linear @ self.centre])
-
-    def moved(self, right: float, down: float, zoom: float, turn_deg: float) -> "Square":
-        """Frame the same thing differently; shifts in sides."""
-        return Square(
-            centre=self.centre + self.side_px * np.array([right, down]),
-            side_px=self.side_px * zoom,
-            turn_rad=self.turn_rad + np.deg2rad(turn_deg),
-        )
-
-
-def face_square(points: NDArray[np.float64]) -> Square:
-    """Square around float64[74, 2]: the longer side of their box, turned with the eyes."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    return Square(centre=(low + high) / 2, side_px=float((high - low).max()), turn_rad=_turn_of(points))
-
-
-def lip_square(points: NDArray[np.float64]) -> Square:
-    """Square around the lips of float64[74, 2], turned with the eyes."""
-    return Square(
-        centre=points[LIP_ROWS].mean(axis=0),
-        side_px=LIP_SQUARE_EYES * float(eye_distance(points)),
-        turn_rad=_turn_of(points),
-    )
-
-
-def _turn_of(points: NDArray[np.float64]) -> float:
-    left, right = points[OUTER_EYE_CORNER_ROWS]
-    across = right - left
-    return -float(np.arctan2(across[1], across[0]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What the nets say about one crop."""
 
@@ -88,29 +42,56 @@ class Reading:
     """Belief in 0..1 that a face is present and framed."""
     lips_visible: float
     """Belief in 0..1 that nothing covers the lips."""
+    skin: NDArray[np.uint8]
+    """uint8[16, 3]: colours around the mouth (see `faces/ring.py`); 0 before the lips were refined."""
+
+
+Look = tuple[Picture, Square]
+"""A picture and where to look in it."""
 
 
 class FaceReader:
-    """The two nets, and the questions that can be asked of them. Keeps nothing between calls."""
+    """The nets, and the questions that can be asked of them. Keeps nothing between calls."""
 
-    def __init__(self) -> None:
-        self.landmarks = load_landmark_net()
-        self._lips = load_lip_net()
+    def __init__(self, device: str = "cpu") -> None:
+        self.landmarks = load_landmark_net(device)
+        self._lips = load_lip_net(device)
 
-    def read(self, picture: Picture, square: Square) -> Reading:
-        """Read all points of the face in a square."""
-        to_crop = square.to_crop(self.landmarks.side_px, margin=FACE_MARGIN)
-        points, beliefs = look(self.landmarks, crop(picture, to_crop, self.landmarks.side_px)[None])
-        face, lips_visible = (float(belief) for belief in beliefs[0])
-        return Reading(points=mapped(invert(to_crop), points[0]), face=face, lips_visible=lips_visible)
+    def read(self, looks: Sequence[Look]) -> list[Reading]:
+        """Read all points of the face in each square, in one batch."""
+        side_px = self.landmarks.side_px
+        maps = [square.to_crop(side_px, margin=FACE_MARGIN) for _, square in looks]
+        crops = [crop(picture, to_crop, side_px) for (picture, _), to_crop in zip(looks, maps, strict=True)]
+        points, beliefs = look(self.landmarks, np.stack(crops))
+        return [
+            Reading(points=mapped(invert(to_crop), found), face=face, lips_visible=lips, skin=NO_SKIN)
+            for to_crop, found, (face, lips) in zip(maps, points, beliefs.tolist(), strict=True)
+        ]
 
-    def refine_lips(self, picture: Picture, reading: Reading) -> Reading:
-        """Replace the 40 lip points by finer ones; the lips count as visible where both nets see them."""
-        to_crop = lip_square(reading.points).to_crop(self._lips.side_px)
-        lips, beliefs = look(self._lips, crop(picture, to_crop, self._lips.side_px)[None])
-        points = reading.points.copy()
-        points[LIP_ROWS] = mapped(invert(to_crop), lips[0])
-        return Reading(points=points, face=reading.face, lips_visible=min(reading.lips_visible, float(beliefs[0, 0])))
+    def refine_lips(self, seen: Sequence[tuple[Picture, Reading]]) -> list[Reading]:
+        """Replace the 40 lip points by finer ones, in one batch, and take the colours around the mouth.
+
+        The lips count as visible where both nets see them.
+        """
+        side_px = self._lips.side_px
+        mouths = [mouth_square(reading.points) for _, reading in seen]
+        maps = [mouth.to_crop(side_px, margin=LIP_SQUARE_EYES) for mouth in mouths]
+        patches = [patch_around(picture, to_crop, side_px) for (picture, _), to_crop in zip(seen, maps, strict=True)]
+        crops = [cut_out(patch, to_crop, side_px) for patch, to_crop in zip(patches, maps, strict=True)]
+        lips, beliefs = look(self._lips, np.stack(crops))
+        refined = []
+        for index, (_, reading) in enumerate(seen):
+            points = reading.points.copy()
+            points[LIP_ROWS] = mapped(invert(maps[index]), lips[index])
+            refined.append(
+                Reading(
+                    points=points,
+                    face=reading.face,
+                    lips_visible=min(reading.lips_visible, float(beliefs[index, 0])),
+                    skin=skin_around(patches[index], mouths[index], points),
+                )
+            )
+        return refined
 
     def settle(self, picture: Picture, points: NDArray[np.float64]) -> Reading | None:
         """Read again from the net's own answer until it stands still; None where that is no face."""
@@ -119,7 +100,7 @@ class FaceReader:
         for count in range(_SETTLE_ROUNDS):
             if square.side_px < SMALLEST_FACE_PX:
                 return None
-            reading = self.read(picture, square)
+            (reading,) = self.read([(picture, square)])
             if count > 0 and reading.face < CERTAIN_FACE:
                 return None
             after = face_square(reading.points)
@@ -138,12 +119,6 @@ class FaceReader:
         """
         square = face_square(points)
         unit_px = max(float(eye_distance(points)), 1.0)
-        views = [square.moved(*view) for view in _AGREEMENT_VIEWS]
-        maps = [view.to_crop(self.landmarks.side_px, margin=FACE_MARGIN) for view in views]
-        crops = np.stack([crop(picture, to_crop, self.landmarks.side_px) for to_crop in maps])
-        answers, _ = look(self.landmarks, crops)
-        distances = [
-            float(np.linalg.norm(mapped(invert(to_crop), answer) - points, axis=1).mean())
-            for to_crop, answer in zip(maps, answers, strict=True)
-        ]
+        readings = self.read([(picture, square.moved(*view)) for view in _AGREEMENT_VIEWS])
+        distances = [float(np.linalg.norm(reading.points - points, axis=1).mean()) for reading in readings]
         return float(np.mean(distances)) / unit_px

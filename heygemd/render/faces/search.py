@@ -1,20 +1,31 @@
-"""Finds a face without a detector: the landmark net itself looks through a grid of windows, large ones first."""
+"""Finds faces: at a glance by the detector, or thoroughly by the landmark net in a grid of windows, large ones first.
 
-from collections.abc import Iterator
+Whatever is found so is read until it stands still, and must be the same face in five differently framed crops.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from heygemd.render.faces.detector import FaceDetector
 from heygemd.render.faces.networks import look
 from heygemd.render.faces.picture import Picture, invert, mapped
-from heygemd.render.faces.reader import FACE_MARGIN, FaceReader, Reading, face_square
+from heygemd.render.faces.reader import FACE_MARGIN, FaceReader, Reading
+from heygemd.render.faces.square import Square, face_square
 
+GLANCES = 8
+"""Candidates of the detector, the best first, that the landmark net looks at."""
 LARGEST_FACE = 1.05
 """First face side looked for, in short sides of the picture."""
 SMALLEST_FACE = 0.10
 """Last one; smaller faces are not found."""
+SMALLEST_FACE_SIDE_PX = 40.0
+"""Or half of that share, where that is less."""
+SMALLEST_COMPANION = 0.4
+"""Beside a face that was found, faces down to so many times its size are looked for."""
 LEVEL_STEP = 1.4
 WINDOW_STRIDE = 0.27
 """Distance of neighbouring windows in window sides."""
@@ -45,40 +56,65 @@ def find_face_near(reader: FaceReader, picture: Picture, points: NDArray[np.floa
     return reading.points
 
 
-def find_face(reader: FaceReader, picture: Picture) -> NDArray[np.float64] | None:
-    """Find the most prominent face of a picture: float64[74, 2], or None.
+def glance_for_faces(
+    reader: FaceReader, detector: FaceDetector, picture: Picture, known: Sequence[NDArray[np.float64]] = ()
+) -> list[NDArray[np.float64]]:
+    """Find faces, each float64[74, 2], but for those `known` already; takes about 10 ms, and misses some."""
+    candidates = detector.detect(picture)[:GLANCES]
+    places = [Square(centre=one.centre, side_px=one.side_px, turn_rad=0.0) for one in candidates]
+    places = [place for place in places if not _is_at(place.centre, known)]
+    readings = reader.read([(picture, place) for place in places]) if places else []
+    promising = [
+        _Candidate(face=reading.face, points=reading.points) for reading in readings if reading.face > PROMISING_FACE
+    ]
+    return [reading.points for reading in _confirmed(reader, picture, promising, known)]
+
+
+def search_for_faces(
+    reader: FaceReader, picture: Picture, known: Sequence[NDArray[np.float64]] = ()
+) -> list[NDArray[np.float64]]:
+    """Find the prominent faces of a picture, each float64[74, 2], but for those `known` already.
 
     Takes some 50 ms where there is a large face and up to about a second where there is none.
     """
     short_px = min(picture.width_px, picture.height_px)
-    side_px = LARGEST_FACE * short_px
-    while side_px >= SMALLEST_FACE * short_px and side_px > _SMALLEST_SIDE_PX:
-        found = _confirmed(reader, picture, _candidates(reader, picture, side_px))
-        if found:
-            best = max(found, key=lambda reading: reading.face * face_square(reading.points).side_px)
-            return best.points
+    side_px, last_px = LARGEST_FACE * short_px, SMALLEST_FACE * short_px
+    found: list[NDArray[np.float64]] = []
+    while side_px >= last_px and side_px > _SMALLEST_SIDE_PX:
+        candidates = _candidates(reader, picture, side_px)
+        new = _confirmed(reader, picture, candidates, [*known, *found])
+        found += [reading.points for reading in new]
+        if new:
+            last_px = max(last_px, SMALLEST_COMPANION * side_px)
         side_px /= LEVEL_STEP
-    return None
+    return found
 
 
-def _confirmed(reader: FaceReader, picture: Picture, candidates: list[_Candidate]) -> list[Reading]:
-    """Look closer at the best candidates of a level and keep those that are faces, each once."""
-    smallest_px = _HALF * SMALLEST_FACE * min(picture.width_px, picture.height_px)
+def _confirmed(
+    reader: FaceReader, picture: Picture, candidates: list[_Candidate], known: Sequence[NDArray[np.float64]]
+) -> list[Reading]:
+    """Look closer at the best candidates of a level and keep those that are faces, each once, but for known ones."""
+    smallest_px = min(SMALLEST_FACE_SIDE_PX, _HALF * SMALLEST_FACE * min(picture.width_px, picture.height_px))
     found: list[Reading] = []
     for candidate in sorted(candidates, key=lambda one: one.face, reverse=True)[:_CANDIDATES_PER_LEVEL]:
-        if _is_known(candidate.points, found):
+        seen = [*known, *(reading.points for reading in found)]
+        if is_known(candidate.points, seen):
             continue
         reading = reader.settle(picture, candidate.points)
-        if reading is None or face_square(reading.points).side_px < smallest_px or _is_known(reading.points, found):
+        if reading is None or face_square(reading.points).side_px < smallest_px or is_known(reading.points, seen):
             continue
         if reader.disagreement(picture, reading.points) < AGREEMENT_TOLERANCE:
             found.append(reading)
     return found
 
 
-def _is_known(points: NDArray[np.float64], found: list[Reading]) -> bool:
-    centre = face_square(points).centre
-    squares = (face_square(reading.points) for reading in found)
+def is_known(points: NDArray[np.float64], known: Sequence[NDArray[np.float64]]) -> bool:
+    """Whether a face is one of those known: its middle lies within half a side of theirs."""
+    return _is_at(face_square(points).centre, known)
+
+
+def _is_at(centre: NDArray[np.float64], known: Sequence[NDArray[np.float64]]) -> bool:
+    squares = (face_square(one) for one in known)
     return any(np.linalg.norm(centre - one.centre) < _SAME_FACE_SHIFT * one.side_px for one in squares)
 
 

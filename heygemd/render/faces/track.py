@@ -13,8 +13,10 @@ from heygemd.render.arrays import let_go, map_arrays
 from heygemd.render.cache import save_arrays
 from heygemd.render.faces.topology import POINT_COUNT
 
-TRACKER_VERSION = "landmark74-1"
+TRACKER_VERSION = "landmark74-2"
 """Part of the cache key: changes whenever the same pixels would give another track."""
+SKIN_PATCHES = 16
+"""Patches of skin around the mouth whose colour is kept (see `faces/ring.py`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,11 @@ class FaceTrack:
     """float32[n]: 0 where no face was found, else the net's belief in 0..1 that a face is framed."""
     lips_visible: NDArray[np.float32]
     """float32[n]: belief in 0..1 that nothing covers the lips."""
+    skin: NDArray[np.uint8]
+    """uint8[n, 16, 3]: mean B, G, R of 16 patches around the mouth (see `faces/ring.py`); 0 where absent.
+
+    Of a loaded track a read-only map.
+    """
     scene: NDArray[np.int32]
     """int32[n]: counts up at every cut; nothing is smoothed across a change."""
 
@@ -51,7 +58,7 @@ class FaceTrack:
         return points
 
     @classmethod
-    def without_face(cls, pts_s: NDArray[np.float64]) -> "FaceTrack":
+    def without_face(cls, pts_s: NDArray[np.float64], *, scene: NDArray[np.int32] | None = None) -> "FaceTrack":
         """Time stamps only: a clip that was never searched for a face, or shows none."""
         n = len(pts_s)
         return cls(
@@ -59,24 +66,35 @@ class FaceTrack:
             points=_nowhere(n),
             confidence=np.zeros(n, np.float32),
             lips_visible=np.zeros(n, np.float32),
-            scene=np.zeros(n, np.int32),
+            skin=_dark(n),
+            scene=np.zeros(n, np.int32) if scene is None else scene,
         )
 
     def save(self, path: Path) -> None:
-        """Write as `.npz`, whole or not at all; of a clip without a face no points are written."""
-        names = [name for name in self.__dataclass_fields__ if name != "points" or self.present.any()]
+        """Write as `.npz`, whole or not at all; of a clip without a face neither points nor skin are written."""
+        names = [name for name in self.__dataclass_fields__ if name not in _SEEN_ONLY or self.present.any()]
         save_arrays(path, {name: getattr(self, name) for name in names})
 
     @classmethod
     def load(cls, path: Path) -> "FaceTrack":
         """Read what `save` wrote; raises OSError, ValueError or KeyError on anything else."""
         data = map_arrays(path)
-        columns = {name: np.array(data[name]) for name in cls.__dataclass_fields__ if name != "points"}
+        columns = {name: np.array(data[name]) for name in cls.__dataclass_fields__ if name not in _SEEN_ONLY}
         if "points" in data or columns["confidence"].any():
-            return cls(points=data["points"], **columns)
-        return cls(points=_nowhere(len(columns["pts_s"])), **columns)
+            return cls(points=data["points"], skin=data["skin"], **columns)
+        count = len(columns["pts_s"])
+        return cls(points=_nowhere(count), skin=_dark(count), **columns)
+
+
+_SEEN_ONLY = ("points", "skin")
+"""Large columns that say nothing about a clip without a face."""
 
 
 def _nowhere(frame_count: int) -> NDArray[np.float32]:
     """Points of frames without a face; one NaN stands for all of them."""
     return np.broadcast_to(np.float32(np.nan), (frame_count, POINT_COUNT, 2))
+
+
+def _dark(frame_count: int) -> NDArray[np.uint8]:
+    """Skin of frames without a face; one 0 stands for all of it."""
+    return np.broadcast_to(np.uint8(0), (frame_count, SKIN_PATCHES, 3))

@@ -63,6 +63,14 @@ def _uncertainty(answers: NDArray[np.float32]) -> float | None:
     return float(entropy[is_speech].mean()) if is_speech.sum() > _LEAST_SPEECH else None
 
 
+def doubt_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Entropy in nats among the classes that sound: float32[n, 15] -> float32[n]."""
+    sounding = np.delete(probabilities, SILENCE_CLASS, axis=1)
+    sounding = sounding / np.maximum(sounding.sum(axis=1, keepdims=True), 1e-9)
+    result: NDArray[np.float32] = -(sounding * np.log(sounding + 1e-9)).sum(axis=1)
+    return result
+
+
 def class_probabilities(answers: NDArray[np.float32]) -> NDArray[np.float32]:
     """Softmax of the class logits: float32[n, 20] -> float32[n, 15]."""
     logits = answers[:, CLASSES]

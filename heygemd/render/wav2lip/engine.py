@@ -16,7 +16,7 @@ from heygemd.errors import InputError
 from heygemd.jobs.job import LengthPolicy, SilenceRule
 from heygemd.render.arrays import let_go
 from heygemd.render.colour import YuvCoding, coding_of
-from heygemd.render.engine import Clip, Settled, Speech
+from heygemd.render.engine import Clip, Footage, Likeness, Settled, Speech
 from heygemd.render.pulse import Pulse, unheard
 from heygemd.render.speech.activity import pauses_in
 from heygemd.render.speech.mouth import TRACK_RATE_HZ, MouthNet, MouthTracks
@@ -50,8 +50,9 @@ class Wav2Lip:
     """Lip-sync with weights that the user brought."""
 
     name = "wav2lip"
-    version = "1"
+    version = "2"
     needs_face = True
+    studies = False
 
     def __init__(self, weights: Path, *, device: str, sha256: str | None = None) -> None:
         """Load the weights, which must have this sha256; raises SetupError E402, E405 or E409."""
@@ -68,6 +69,11 @@ class Wav2Lip:
     def pauses(self, speech: Speech) -> Sequence[tuple[float, float]]:
         """Tell where the voice net heard nobody speak, in seconds of the sound."""
         return pauses_in(speech[MOUTH_KEY + "speech"], rate_hz=TRACK_RATE_HZ)
+
+    def study(self, footage: Footage, pulse: Pulse = unheard) -> Likeness:
+        """Learn nothing: the network knows all faces alike."""
+        del footage, pulse
+        return {}
 
     def prepare(self, clip: Clip, pulse: Pulse = unheard) -> "Wav2LipPerformance":
         """Settle box, mask and sound of every film frame; raises InputError E131 without a usable face."""
