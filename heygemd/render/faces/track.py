@@ -13,7 +13,7 @@ from heygemd.render.arrays import let_go, map_arrays
 from heygemd.render.cache import save_arrays
 from heygemd.render.faces.topology import POINT_COUNT
 
-TRACKER_VERSION = "landmark74-2"
+TRACKER_VERSION = "landmark74-3"
 """Part of the cache key: changes whenever the same pixels would give another track."""
 SKIN_PATCHES = 16
 """Patches of skin around the mouth whose colour is kept (see `faces/ring.py`)."""
