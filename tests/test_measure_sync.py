@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import structlog
 
 from heygemd.render.faces import topology
 from heygemd.render.faces.facemodel import load_face_model
@@ -17,6 +18,14 @@ EYE_PX = 80.0
 SIZE_PX = 240
 FPS = 25.0
 FRAMES = 40
+
+
+@pytest.fixture(autouse=True)
+def as_configured_before():
+    """The script is a program of its own and sets up its log."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="module", autouse=True)

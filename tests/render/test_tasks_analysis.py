@@ -36,7 +36,7 @@ class Tracker:
     def __init__(self, seen=range(1000)):
         self.seen, self.calls = seen, 0
 
-    def __call__(self, frames, progress, *, scratch=None):
+    def __call__(self, frames, progress, *, scratch=None, device="cpu"):
         self.calls += 1
         pts = np.array([pts_s for pts_s, _ in frames])
         progress(len(pts))
@@ -270,7 +270,7 @@ def test_an_analysis_tells_cuts_in_ticks_and_pauses_in_seconds(order, monkeypatc
             assert list(speech) == ["count"]
             return [(0.1, 0.4000001)]
 
-    def cut_twice(frames, progress, *, scratch):
+    def cut_twice(frames, progress, *, scratch, device):
         scene = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2], np.int32)
         crowd = Tracker()(frames, progress)
         return replace(crowd, scene=scene, person=crowd.person + 2 * scene[crowd.frame])
