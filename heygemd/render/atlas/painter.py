@@ -80,7 +80,7 @@ class Painter:
             if mouth is None:
                 return None
             seen = replace(mouth, face=seen_face(mouth.picture, mouth.face))
-            worn.append(Worn(source=seen, weight=weight, light=light))
+            worn.append(Worn(source=seen, weight=weight, light=light, is_own=source is None))
         return worn
 
     def _own_mouth(self, planes: NDArray[np.uint8], face: Face) -> MouthSource | None:
