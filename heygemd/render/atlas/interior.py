@@ -55,6 +55,9 @@ CORNER_SHADE = (0.62, 0.98)
 """Between these places of the mouth (0: middle, 1: corner) the light on the teeth fades to little."""
 LOWER_SHOWN = (0.11, 0.25, 0.034)
 """Lower teeth rise over the lower lip between these openings, at most so high."""
+TONGUE_LIT, TONGUE_DIM = (0.03, 0.14), 0.45
+"""Heights of the gap below the upper teeth between which light reaches the tongue and it comes to be seen, and how
+bright it is in the shade: below a smile that opens a little there is only the dark."""
 LOWER_WORTH = (0.012, 0.026)
 """Heights of lower teeth up to which none are drawn, and from which on they are: a row of mere tips looks like wire."""
 LOWER_LIGHT = 0.68
@@ -171,10 +174,12 @@ class GrownTeeth:
 def paint_interior(cavity: Cavity, teeth: UpperTeeth, dentition: Dentition) -> Vector:
     """Colour every pixel of the cavity: float64[n, 3] BGR. Lower teeth are those of the dentition."""
     colour = _throat(cavity)
-    colour = _over(colour, *_tongue(cavity))
+    hang = teeth.hang(cavity)
+    tongue, seen = _tongue(cavity)
+    lit = soft_step(cavity.opening - hang, *TONGUE_LIT)
+    colour = _over(colour, tongue * (TONGUE_DIM + (1 - TONGUE_DIM) * lit), seen * lit)
     colour = _over(colour, *_lower_teeth(cavity, dentition, teeth.colour(cavity.light)))
     biting = cavity.biting
-    hang = teeth.hang(cavity)
     # Teeth that bite the lower lip reach it all along its middle.
     reach = float(np.max(cavity.below_upper + cavity.above_lower, initial=0.0)) + BITING
     cover, tooth = teeth.look(cavity, hang + biting * max(reach - hang, 0.0))
