@@ -4,8 +4,9 @@
     python scripts/bench_memory.py --durations 10 120 --engine atlas --size 1920x1080
     python scripts/bench_memory.py -- heygemd render …     any command
 
-Memory is the proportional set size (PSS) of the whole process tree, from /proc/<pid>/smaps_rollup: pages that several
-processes share count once. It is sampled; a peak shorter than the sampling interval can be missed.
+One worker, because a long film is spread over more of them than a short one. Memory is the proportional set size (PSS)
+of the whole process tree, from /proc/<pid>/smaps_rollup: pages that several processes share count once. It is sampled;
+a peak shorter than the sampling interval can be missed.
 """
 
 import argparse
@@ -108,6 +109,7 @@ def compare(durations_s: list[int], size: str, engine: str) -> bool:
     with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as name:
         folder = Path(name)
         os.environ["HEYGEMD_STATE_DIR"] = str(folder / "state")
+        os.environ["HEYGEMD_RENDER__WORKERS"] = "1"  # a long film would be spread over more of them than a short one
         for duration_s in durations_s:
             video, audio = make_pair(folder, duration_s, size)
             inputs = ["--video", str(video), "--audio", str(audio), "--output", str(folder / f"film-{duration_s}.mp4")]
