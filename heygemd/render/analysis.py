@@ -95,8 +95,7 @@ class _Analysis:
         order = self.order
         if not self.engine.needs_face:
             return self._take_stamps()
-        version = TRACKER_VERSION if order.face_models is None else FAN_VERSION
-        entry = order.cache_dir / "faces" / entry_name(order.video_sha256, version, *self._reading)
+        entry = order.cache_dir / "faces" / entry_name(order.video_sha256, self._tracker_version, *self._reading)
         crowd, knew = obtain(entry, order.crowd_file, make=self._find_faces, load=Crowd.load, save=Crowd.save)
         track = choose(crowd, order.options.face, scratch=order.work_dir)
         track.save(order.track_file)
@@ -133,6 +132,10 @@ class _Analysis:
             raise InputError("E110", "not one frame of the picture could be decoded")
 
     @property
+    def _tracker_version(self) -> str:
+        return TRACKER_VERSION if self.order.face_models is None else FAN_VERSION
+
+    @property
     def _reading(self) -> tuple[object, ...]:
         """What the probe chose: without it the same file would be read in another way."""
         info = self.order.video_info
@@ -158,8 +161,7 @@ class _Analysis:
             )
             return engine.study(footage, self._pulse)
 
-        tracker = TRACKER_VERSION if order.face_models is None else FAN_VERSION
-        version = f"{engine.name}-{engine.version}-{tracker}"
+        version = f"{engine.name}-{engine.version}-{self._tracker_version}"
         entry = entry_name(order.video_sha256, version, *self._reading, order.options.face)
         place = order.cache_dir / "likeness" / entry
         return obtain(place, order.likeness_file, make=make, load=map_arrays, save=_save)[1]

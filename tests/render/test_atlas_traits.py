@@ -9,7 +9,6 @@ from heygemd.render.atlas.traits import (
     PATCH_PX_PER_EYE,
     Look,
     Traits,
-    best_teeth,
     blurred_frames,
     covered_frames,
     look_at,
@@ -171,7 +170,7 @@ def test_the_best_teeth_are_sure_sharp_and_frontal():
     traits = some_traits(
         range(0, 160, 20), teeth=teeth, yaw_deg=yaw, pitch_deg=pitch, sharpness=sharpness, opening=np.full(8, 0.1)
     )
-    assert best_teeth(traits) == 5
+    assert teeth_donors(traits, most=1) == [5]
     donors = teeth_donors(traits)
     assert set(donors) == {2, 3, 4, 5, 6, 7}
     assert donors[-1] == 2
@@ -185,8 +184,8 @@ def test_donors_of_teeth_lie_apart_in_time():
 
 
 def test_where_no_teeth_are_seen_nobody_lends_them():
-    assert best_teeth(some_traits(range(9))) is None
-    assert best_teeth(some_traits([])) is None
+    assert teeth_donors(some_traits(range(9)), most=1) == []
+    assert teeth_donors(some_traits([]), most=1) == []
 
 
 def test_traits_survive_being_saved():

@@ -277,11 +277,6 @@ def _around_mouth() -> Flags:
     return np.asarray((x / 0.40) ** 2 + ((y - 0.05) / 0.28) ** 2 > 1)
 
 
-def best_teeth(traits: Traits) -> int | None:
-    """Find the frame (row of the traits) that shows the upper teeth best; None where none shows them."""
-    return next(iter(teeth_donors(traits, most=1)), None)
-
-
 def teeth_donors(traits: Traits, most: int = 12) -> list[int]:
     """Find the frames (rows) that show the upper teeth surely, frontal and sharp: the best first, apart in time."""
     if len(traits) == 0:

@@ -1,5 +1,6 @@
 """What both trainings share: the learning rate over time, the running average of the weights, and the file."""
 
+import argparse
 import queue
 import threading
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+import cv2
 import numpy as np
 import torch
 from safetensors.torch import save_file
@@ -20,6 +22,19 @@ PROVENANCE = (
     "trained by heygemd on SFHQ and SFHQ-T2I figures (MIT) and the Young Adult White Faces set (CC BY 4.0); "
     "labels by MediaPipe FaceMesh 0.10.21 (Apache-2.0) and drawn geometry; see models/landmark74.md"
 )
+
+
+def asked_training(parser: argparse.ArgumentParser, *, steps: int, goes_on: str) -> argparse.Namespace:
+    """Read what every training is asked for beside its own arguments, and keep to one thread."""
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--minutes", type=float, default=1e6)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--from", dest="begin", type=Path, help=goes_on)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    return arguments
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from heygemd.render.faces.detector import CELL_PX, UNIT_SIDE_PX, DetectorNet, as_input, decoded
-from scripts.train.face.learning import Budget, Rates, RunningAverage, Supply, step_down
+from scripts.train.face.learning import Budget, Rates, RunningAverage, Supply, asked_training, step_down
 from scripts.train.face.material import Material
 from scripts.train.face.scenes import Scene, make_scene
 
@@ -189,14 +188,7 @@ def train(folder: Path, out: Path, *, budget: Budget, seed: int, begin: Path | N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--minutes", type=float, default=1e6)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--from", dest="begin", type=Path, help="weights to go on from")
-    arguments = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    arguments = asked_training(parser, steps=8000, goes_on="weights to go on from")
     budget = Budget(steps=arguments.steps, minutes=arguments.minutes)
     train(arguments.folder, arguments.out, budget=budget, seed=arguments.seed, begin=arguments.begin)
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from safetensors.torch import load_file
@@ -32,7 +31,7 @@ from heygemd.render.faces.topology import (
     POINT_COUNT,
 )
 from scripts.train.face.heads import warped
-from scripts.train.face.learning import Budget, Rates, RunningAverage, Supply, step_down
+from scripts.train.face.learning import Budget, Rates, RunningAverage, Supply, asked_training, step_down
 from scripts.train.face.material import Material
 from scripts.train.face.samples import Batch, FaceFramer, Framer, LipFramer, Remembering, batch_of
 
@@ -209,14 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("net", choices=("landmark74", "lips40"))
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=12000)
-    parser.add_argument("--minutes", type=float, default=1e6)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--from", dest="begin", type=Path, help="weights to go on from, at a lower rate")
-    arguments = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    arguments = asked_training(parser, steps=12000, goes_on="weights to go on from, at a lower rate")
     budget = Budget(steps=arguments.steps, minutes=arguments.minutes)
     train(arguments.folder, arguments.net, arguments.out, budget=budget, seed=arguments.seed, begin=arguments.begin)
 
