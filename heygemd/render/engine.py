@@ -14,7 +14,7 @@ work directory, and the others map that. What grows with the film is mapped ever
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,15 @@ class Performance(Protocol):
         yuv420p one after the other (the I420 layout of OpenCV). Pixels outside the mouth's mask stay as they are.
         Returns for each frame whether anything was painted.
         """
+        ...
+
+
+@runtime_checkable
+class Overlapping(Performance, Protocol):
+    """A performance whose network works while others of its frames are read and written."""
+
+    def begin(self, start: int, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], Sequence[bool]]:
+        """Begin what `render` does; what is returned finishes it. Calls are finished in the order they were begun."""
         ...
 
 

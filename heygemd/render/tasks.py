@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from heygemd.errors import InputError
 from heygemd.filesystem import write_text
 from heygemd.limits import Limits
-from heygemd.media.frames import SegmentWriter, SourceVideo
+from heygemd.media.frames import SourceVideo
+from heygemd.media.segment import SegmentWriter
 from heygemd.planning.plan import Plan, RenderFacts, from_json, to_json
 from heygemd.planning.segments import Segment
 from heygemd.render.arrays import map_arrays

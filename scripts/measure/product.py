@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from heygemd.jobs.job import LengthPolicy, RenderOptions, VideoInfo
 from heygemd.limits import Limits
-from heygemd.media.frames import SegmentWriter, SourceVideo
+from heygemd.media.frames import SourceVideo
 from heygemd.media.probe import probe_audio, probe_video
+from heygemd.media.segment import SegmentWriter
 from heygemd.media.sound import decode_speech
 from heygemd.planning.timeline import Timeline, plan_timeline
 from heygemd.render.atlas.engine import Atlas, perform, settle

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from heygemd.errors import InputError
 from heygemd.jobs.job import ColourTags, VideoInfo
 from heygemd.limits import Limits
-from heygemd.media.frames import SegmentWriter, SourceVideo
+from heygemd.media.frames import SourceVideo
 from heygemd.media.probe import probe_video
+from heygemd.media.segment import SegmentWriter
 
 pytestmark = pytest.mark.ffmpeg
 

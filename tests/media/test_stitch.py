@@ -14,8 +14,9 @@ from heygemd.errors import FaultError
 from heygemd.jobs.job import VideoInfo
 from heygemd.limits import Limits
 from heygemd.media import stitch as stitch_module
-from heygemd.media.frames import SegmentWriter, SourceVideo
+from heygemd.media.frames import SourceVideo
 from heygemd.media.probe import probe_audio, probe_video
+from heygemd.media.segment import SegmentWriter
 from heygemd.media.stitch import StitchFacts, stitch
 from heygemd.media.verify import verify_film
 

@@ -25,7 +25,7 @@ from heygemd.render.wav2lip import engine as wav2lip_engine
 from heygemd.render.wav2lip.engine import Wav2Lip, Wav2LipPerformance, perform
 from heygemd.render.wav2lip.generator import EchoPainter, Generator, fastest_dtype
 from heygemd.render.wav2lip.mel import SILENCE
-from heygemd.render.wav2lip.network import Wav2LipNetwork
+from heygemd.render.wav2lip.network import LOWER_ROW, Wav2LipNetwork
 from heygemd.render.wav2lip.paste import cut_face, window
 from heygemd.render.wav2lip.untrained import save_published, untrained_network
 
@@ -78,12 +78,12 @@ class NegativePainter(EchoPainter):
     """Paints the negative, with the network's contract that the upper half may change too."""
 
     def paint(self, windows: Floats, faces: Floats, *, batch_frames: int) -> Floats:
-        return 255 - faces
+        return 255 - faces[:, LOWER_ROW:]
 
 
 class BrighterPainter(EchoPainter):
     def paint(self, windows: Floats, faces: Floats, *, batch_frames: int) -> Floats:
-        return faces + np.float32([12, 9, 15])
+        return faces[:, LOWER_ROW:] + np.float32([12, 9, 15])
 
 
 class Listener(EchoPainter):
@@ -98,7 +98,7 @@ class Listener(EchoPainter):
         self.windows += list(windows)
         self.faces += list(faces)
         self.batches.append(batch_frames)
-        return faces
+        return faces[:, LOWER_ROW:]
 
 
 def luma(planes: Planes) -> NDArray[np.int16]:
@@ -272,7 +272,7 @@ def direct(network: Wav2LipNetwork, windows: Floats, faces: Floats) -> Floats:
     masked[:, :, 48:] = 0
     mel = torch.from_numpy(windows.transpose(0, 2, 1)[:, None].copy())
     with torch.inference_mode():
-        painted = network(mel, torch.cat((masked, whole), dim=1))
+        painted = network(mel, torch.cat((masked, whole), dim=1))[:, :, LOWER_ROW:]
     return np.asarray(painted.permute(0, 2, 3, 1).numpy() * 255, np.float32)
 
 
@@ -291,7 +291,7 @@ def test_generator_gives_what_the_plain_network_gives(
     windows, faces = some_input(3)
     painted = Generator(network, "cpu").paint(windows, faces, batch_frames=2)
     difference = np.abs(painted - direct(network, windows, faces))
-    assert painted.shape == faces.shape
+    assert painted.shape == (len(faces), 48, 96, 3)
     assert difference.max() < 0.05 if exact else difference.mean() < 3
 
 
@@ -304,7 +304,7 @@ def test_graphics_card_paints_what_the_processor_paints(network: Wav2LipNetwork)
 
 def test_nothing_is_painted_for_no_face(network: Wav2LipNetwork) -> None:
     windows, faces = some_input(1)
-    assert Generator(network, "cpu").paint(windows[:0], faces[:0], batch_frames=4).shape == (0, 96, 96, 3)
+    assert Generator(network, "cpu").paint(windows[:0], faces[:0], batch_frames=4).shape == (0, 48, 96, 3)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ sound ─▶ mel ─▶ window of each film frame ─┐
 track ─▶ box and jaw of each source frame ─┴▶ cut ▸ paint ▸ match colours ▸ blend into the same planes
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from heygemd.render.speech.activity import pauses_in
 from heygemd.render.speech.mouth import TRACK_RATE_HZ, MouthNet, MouthTracks
 from heygemd.render.wav2lip.checkpoint import load_generator
 from heygemd.render.wav2lip.crops import Crops, crops_of, strengths
-from heygemd.render.wav2lip.generator import Generator, Painter
+from heygemd.render.wav2lip.generator import Generator, Halves, Painter
 from heygemd.render.wav2lip.mel import (
     MELS_PER_S,
     SILENCE,
@@ -31,8 +32,8 @@ from heygemd.render.wav2lip.mel import (
     window_at,
     window_starts,
 )
-from heygemd.render.wav2lip.network import MEL_FRAMES
-from heygemd.render.wav2lip.paste import Square, cut_face, lower_face_mask, matched, put_mouth, window
+from heygemd.render.wav2lip.network import LOWER_ROW, MEL_FRAMES
+from heygemd.render.wav2lip.paste import Half, Square, cut_face, lower_face_mask, matched, put_mouth, window
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +43,6 @@ LAST_BREATH_S = 0.12
 """The mouth comes to rest within this time after the end of the sound."""
 PART_FRAMES = 4096
 """Frames whose gate is read at once (about 1 MB)."""
-LOWER_ROW = 48
-"""Only the square's lower half can be painted."""
 
 
 class Wav2Lip:
@@ -146,15 +145,28 @@ class Wav2LipPerformance:
 
     def render(self, start: int, frames: Sequence[NDArray[np.uint8]]) -> Sequence[bool]:
         """Paint the mouth into consecutive film frames, in place; only bytes under the mask change."""
-        painted = [False] * len(frames)
+        return self.begin(start, frames)()
+
+    def begin(self, start: int, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], Sequence[bool]]:
+        """Cut the faces out and hand them to the painter; what is returned puts the mouths in."""
         chosen = [i for i in range(len(frames)) if self.strength[start + i] > 0]
         faces = {i: face for i in chosen if (face := self._cut(start + i, frames[i])) is not None}
         if not faces:
-            return painted
+            return lambda: [False] * len(frames)
         windows = self._windows(start, list(faces))
-        squares = self.painter.paint(windows, np.stack(list(faces.values())), batch_frames=len(frames))
-        for i, square in zip(faces, squares, strict=True):
-            painted[i] = self._put(start + i, frames[i], faces[i], square)
+        painting = self.painter.submit(windows, np.stack(list(faces.values())), batch_frames=len(frames))
+        return partial(self._finish, start, frames, faces, painting)
+
+    def _finish(
+        self,
+        start: int,
+        frames: Sequence[NDArray[np.uint8]],
+        faces: Mapping[int, Square],
+        painting: Callable[[], Halves],
+    ) -> Sequence[bool]:
+        painted = [False] * len(frames)
+        for i, half in zip(faces, painting(), strict=True):
+            painted[i] = self._put(start + i, frames[i], faces[i], half)
         let_go(self.strength, self.gate, self.crops.boxes, self.crops.jaws, self.clip.speech["mel"])
         return painted
 
@@ -174,7 +186,7 @@ class Wav2LipPerformance:
             windows.append(SILENCE + gate * (window_at(clip.speech["mel"], first) - SILENCE))
         return np.asarray(np.stack(windows), np.float32)
 
-    def _put(self, frame: int, planes: NDArray[np.uint8], face: Square, painted: Square) -> bool:
+    def _put(self, frame: int, planes: NDArray[np.uint8], face: Square, painted: Half) -> bool:
         source, video = self.clip.source_frames[frame], self.clip.video
         box = self.crops.boxes[source]
         size = {"width_px": video.width_px, "height_px": video.height_px}
@@ -182,5 +194,5 @@ class Wav2LipPerformance:
         if place is None:
             return False
         mask = lower_face_mask(self.crops.jaws[source], box)
-        square = matched(painted, face, mask)
-        return put_mouth(planes, place, self.coding, square, mask * self.strength[frame])
+        half = matched(painted, face[LOWER_ROW:], mask)
+        return put_mouth(planes, place, self.coding, half, mask * self.strength[frame])

@@ -1,5 +1,6 @@
 """Runs the network on a device, in batches whose shape depends on nothing but how many frames are asked for at once."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from heygemd.render.wav2lip.network import FACE_PX, MEL_BANDS, MEL_FRAMES, Wav2LipNetwork, folded
+from heygemd.render.wav2lip.network import FACE_PX, LOWER_ROW, MEL_BANDS, MEL_FRAMES, Wav2LipNetwork, folded
 
 log = structlog.get_logger(__name__)
 
@@ -24,23 +25,32 @@ Windows = NDArray[np.float32]
 """float32[n, 16, 80]: mel frames that each picture hears."""
 Squares = NDArray[np.float32]
 """float32[n, 96, 96, 3]: faces, BGR, 0..255."""
+Halves = NDArray[np.float32]
+"""float32[n, 48, 96, 3]: lower halves of such faces. The upper half is nobody's to change."""
 
 
 class Painter(Protocol):
     """Something that gives faces another mouth."""
 
-    def paint(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Squares:
-        """Repaint n faces, `batch_frames` or fewer at once."""
+    def submit(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Callable[[], Halves]:
+        """Begin to repaint n faces, `batch_frames` or fewer at once; what is returned waits for the pictures.
+
+        Both arrays are the painter's until then.
+        """
         ...
 
 
 class EchoPainter:
     """Gives every face back as it came: for tests of everything around the network."""
 
-    def paint(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Squares:
+    def submit(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Callable[[], Halves]:
+        """Do what `paint` does when it is waited for."""
+        return lambda: self.paint(windows, faces, batch_frames=batch_frames)
+
+    def paint(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Halves:
         """Change nothing."""
         del windows, batch_frames
-        return faces
+        return faces[:, LOWER_ROW:]
 
 
 class Generator:
@@ -57,20 +67,24 @@ class Generator:
         """Number format that it computes in, as torch names it."""
         return str(self.dtype).removeprefix("torch.")
 
+    def paint(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Halves:
+        """Repaint n faces and wait for them."""
+        return self.submit(windows, faces, batch_frames=batch_frames)()
+
     @torch.inference_mode()
-    def paint(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Squares:
-        """Repaint n faces, in batches padded to the power of two that holds `batch_frames`.
+    def submit(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Callable[[], Halves]:
+        """Begin to repaint n faces, in batches padded to the power of two that holds `batch_frames`.
 
         The padding keeps the shape, and so the choice of kernels, the same whatever number of frames has a face.
         """
         if not len(faces):
-            return faces
+            return lambda: faces[:, LOWER_ROW:]
         size = min(_power_of_two(batch_frames), LARGEST_CPU_BATCH if self.device.type == "cpu" else LARGEST_BATCH)
         # All batches are queued before the first result is waited for, so a GPU copies and computes at once.
         starts = range(0, len(faces), size)
         painted = [self._run(windows[a : a + size], faces[a : a + size], size) for a in starts]
-        pictures = torch.cat(painted)[: len(faces)].permute(0, 2, 3, 1).mul(255)
-        return np.ascontiguousarray(pictures.cpu().numpy(), np.float32)
+        pictures = torch.cat(painted)[: len(faces), :, LOWER_ROW:].permute(0, 2, 3, 1).mul(255)
+        return lambda: np.ascontiguousarray(pictures.cpu().numpy(), np.float32)
 
     def _run(self, windows: Windows, faces: Squares, size: int) -> Tensor:
         mel = self._padded(windows, (size, MEL_FRAMES, MEL_BANDS)).transpose(1, 2).unsqueeze(1)

@@ -17,6 +17,8 @@ from typing_extensions import override
 
 FACE_PX = 96
 """Side of the square face that goes in and comes out."""
+LOWER_ROW = FACE_PX // 2
+"""First row that the network paints: it is shown the face without the rows from here on."""
 MEL_BANDS, MEL_FRAMES = 80, 16
 """What the network hears for one picture: 16 mel frames, 0.2 s."""
 

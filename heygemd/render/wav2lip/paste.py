@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heygemd.render.colour import Region, YuvCoding, read_bgr, region_around, write_bgr
-from heygemd.render.wav2lip.network import FACE_PX
+from heygemd.render.wav2lip.network import FACE_PX, LOWER_ROW
 
 Square = NDArray[np.float32]
 """float32[96, 96, 3] BGR, 0..255."""
+Half = NDArray[np.float32]
+"""float32[48, 96, 3] BGR, 0..255: its lower half."""
 Floats = NDArray[np.float64]
 
 FIRST_ROW, FULL_ROW = 50, 60
@@ -66,7 +68,7 @@ def cut_face(planes: NDArray[np.uint8], window: Window, coding: YuvCoding) -> Sq
 
 
 def lower_face_mask(jaw: Floats, box: Floats) -> NDArray[np.float32]:
-    """Weight of the painted picture, float32[96, 96] in 0..1: soft, inside the jaw line, 0 above row 50."""
+    """Weight of the painted picture, float32[48, 96] in 0..1: soft, inside the jaw line, 0 above row 50."""
     points = (jaw - box[:2]) * (FACE_PX / (box[2:] - box[:2])) - 0.5
     filled = np.zeros((FACE_PX, FACE_PX), np.uint8)
     outline = np.round(points * (1 << SUBPIXEL_BITS)).astype(np.int32)
@@ -75,10 +77,10 @@ def lower_face_mask(jaw: Floats, box: Floats) -> NDArray[np.float32]:
     column = np.ones((JAW_MARGIN_PX + 1, 1), np.uint8)
     wide = cv2.dilate(filled, column, anchor=(0, JAW_MARGIN_PX)).astype(np.float32) / 255
     soft = cv2.GaussianBlur(wide, (0, 0), FEATHER_PX)
-    return np.asarray(soft * _frame(), np.float32)
+    return np.asarray((soft * _frame())[LOWER_ROW:], np.float32)
 
 
-def matched(painted: Square, face: Square, mask: NDArray[np.float32]) -> Square:
+def matched(painted: Half, face: Half, mask: NDArray[np.float32]) -> Half:
     """Shift the painted picture's colours so that the skin at the seam has those of the source.
 
     The median over the ring ignores what moved through it: a chin, hair, a collar.
@@ -91,17 +93,17 @@ def matched(painted: Square, face: Square, mask: NDArray[np.float32]) -> Square:
 
 
 def put_mouth(
-    planes: NDArray[np.uint8], window: Window, coding: YuvCoding, painted: Square, mask: NDArray[np.float32]
+    planes: NDArray[np.uint8], window: Window, coding: YuvCoding, painted: Half, mask: NDArray[np.float32]
 ) -> bool:
-    """Blend the painted square into the window's region, in place; returns whether anything was written."""
+    """Blend the painted half into the window's region, in place; returns whether anything was written."""
     size = (window.region.width, window.region.height)
-    to_square = window.to_square
-    alpha = cv2.warpAffine(mask, to_square, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    to_half = window.to_square - np.array([[0, 0, 0], [0, 0, LOWER_ROW]])
+    alpha = cv2.warpAffine(mask, to_half, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     written = alpha > LEAST_ALPHA
     if not written.any():
         return False
     large = cv2.warpAffine(
-        painted, to_square, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        painted, to_half, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     source = read_bgr(planes, window.region, coding)
     blended = source + alpha[:, :, None] * (_colours(large) - source)
