@@ -54,9 +54,10 @@ soak: tools ## long runs: bad writers, kills at random, an hour-long film, 10,00
 	$(BIN)/python scripts/soak_longfilm.py
 	$(BIN)/python scripts/simulate_queue.py
 
-bench: setup ## measure: runs every scripts/bench_*.py (the queue in short; see its --help)
+bench: setup ## measure: runs every scripts/bench_*.py (queue and films in short; see their --help)
 	@set -e; for script in scripts/bench_*.py; do echo "== $$script"; \
-	  case $$script in *bench_queue.py) $(BIN)/python $$script --quick ;; *) $(BIN)/python $$script ;; esac; done
+	  case $$script in *bench_queue.py) $(BIN)/python $$script --quick ;; \
+	  *bench_render.py) $(BIN)/python $$script --seconds 10 30 --repeat 1 ;; *) $(BIN)/python $$script ;; esac; done
 
 demo: setup ## make two films of a still portrait that speaks, in ./demo
 	@scripts/demo.sh

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from heygemd import catalogue, places
@@ -26,8 +27,13 @@ def default_options(settings: RenderSettings) -> RenderOptions:
     return RenderOptions(engine=EngineName(settings.engine), crf=settings.crf, preset=settings.preset)
 
 
-def open_scheduler(settings: Settings, store: JobStore, state_dir: Path) -> Scheduler:
-    """Devices, workers and scheduler; raises SetupError E406 when a required GPU is absent."""
+def open_scheduler(
+    settings: Settings, store: JobStore, state_dir: Path, *, lasting_dir: Path | None = None
+) -> Scheduler:
+    """Devices, workers and scheduler; raises SetupError E406 when a required GPU is absent.
+
+    `lasting_dir`: where what workers measured of this machine is kept if `state_dir` is not to last.
+    """
     render = settings.render
     devices = choose_devices(render.device, render.require_gpu, find_devices())
     places.make_private(state_dir / "work")
@@ -38,6 +44,8 @@ def open_scheduler(settings: Settings, store: JobStore, state_dir: Path) -> Sche
         logs=LogChoice(level=settings.log_level, file=settings.log_file),
         uuids={device.label: device.uuid for device in devices if device.uuid},
         threads=max(1, cores // workers) if workers > 1 else 0,
+        backend=render.backend,
+        cache_dir=(lasting_dir or state_dir) / "cache",
     )
     return Scheduler(
         store,
@@ -49,4 +57,5 @@ def open_scheduler(settings: Settings, store: JobStore, state_dir: Path) -> Sche
         lambda wanted: catalogue.choose_engine(wanted, settings.models_dir),
         time.monotonic,
         utc_now,
+        partial(catalogue.choose_tracker, models_dir=settings.models_dir),
     )

@@ -16,10 +16,14 @@ from heygemd.errors import SetupError
 from heygemd.filesystem import sha256_of
 from heygemd.jobs.job import EngineName
 from heygemd.modelform import Form, form_of
-from heygemd.modellist import CATALOGUE_FILE, Model, listed_sha256s, models, models_of
-from heygemd.planning.plan import EngineChoice
+from heygemd.modellist import CATALOGUE_FILE, Model, listed_sha256s, models, models_of, tracker_models
+from heygemd.planning.plan import EngineChoice, TrackerChoice
+from heygemd.settings import RenderSettings
 
-__all__ = ["CATALOGUE_FILE", "FoundWeights", "Model", "choose_engine", "find_weights", "models", "require_weights"]
+__all__ = [
+    "CATALOGUE_FILE", "FoundWeights", "Model", "choose_engine", "choose_tracker", "find_weights", "models",
+    "require_weights",
+]  # fmt: skip
 
 log = structlog.get_logger(__name__)
 
@@ -77,22 +81,48 @@ def choose_engine(wanted: EngineName, models_dir: Path) -> EngineChoice:
     return EngineChoice(name=EngineName.ATLAS)
 
 
-def require_weights(engine: EngineName, models_dir: Path, face_models: Path | None) -> None:
-    """Raise SetupError E402 unless engine and tracker have what they need; the weights are hashed here, once."""
-    choose_engine(engine, models_dir)
-    if face_models is not None:
-        require_face_models(face_models)
+def choose_tracker(engine: EngineName, device: str, render: RenderSettings, *, models_dir: Path) -> TrackerChoice:
+    """Settle who follows the faces for an engine that will probably run on `device` (`cpu`, `cuda:0`).
+
+    `auto` is face-alignment for wav2lip alone, whose checkpoints were trained on its boxes, and only on a card: on a
+    CPU it takes a hundred times as long as the built-in tracker. Atlas knows faces by the built-in tracker's points.
+    Raises SetupError E402 when face-alignment is asked for by name and has not all its weights, as they are listed.
+    """
+    wish = render.tracker
+    if wish == "built-in":
+        return TrackerChoice(reason="render.tracker")
+    if wish == "auto":
+        if engine is not EngineName.WAV2LIP:
+            return TrackerChoice(reason=f"auto, for {engine}")
+        if device == "cpu":
+            return TrackerChoice(reason="auto, on a CPU")
+    lacking = lacking_for_tracker(render, models_dir)
+    if not lacking:
+        reason = "render.tracker" if wish == "face-alignment" else f"auto, on {device}"
+        return TrackerChoice(detector=render.detector, models_dir=models_dir.absolute(), reason=reason)
+    if wish == "auto":
+        return TrackerChoice(reason=f"auto, without {', '.join(lacking)}")
+    raise SetupError("E402", f"render.tracker: {models_dir} does not hold {', '.join(lacking)} as the catalogue lists")
 
 
-def require_face_models(folder: Path) -> None:
-    """Raise SetupError E402 unless the folder holds S3FD and one of the forms of FAN, by their catalogued names."""
-    files = {model.name: folder / model.file for model in models_of("faces") if not model.shipped}
-    missing = [str(file) for name, file in files.items() if name == "s3fd" and not file.is_file()]
-    fans = [file for name, file in files.items() if name != "s3fd"]
-    if not any(file.is_file() for file in fans):
-        missing.append(" or ".join(str(file) for file in fans))
-    if missing:
-        raise SetupError("E402", f"render.face_models: {', '.join(missing)} is missing")
+def lacking_for_tracker(render: RenderSettings, models_dir: Path) -> list[str]:
+    """Name the files of face-alignment that are missing, or are not those that the catalogue lists."""
+    lacking = []
+    for model in tracker_models(render.detector):
+        try:
+            found = identify(models_dir / model.file, model)
+        except OSError:
+            found = None
+        if found is None or not found.is_listed:
+            lacking.append(model.file)
+    return lacking
+
+
+def require_weights(engine: EngineName, render: RenderSettings, models_dir: Path) -> None:
+    """Raise SetupError E402 unless engine and tracker have what was asked for; it is hashed here, once."""
+    choice = choose_engine(engine, models_dir)
+    if render.tracker == "face-alignment":
+        choose_tracker(choice.name, "cpu", render, models_dir=models_dir)
 
 
 def identify(path: Path, model: Model) -> FoundWeights | None:

@@ -189,6 +189,12 @@ ADVICE: dict[str, Advice] = {
         "内存不足。",
         "请关闭其他程序，或设置 render.workers = 1、减小 render.batch_size，或使用更小的画面。",
     ),
+    "E304": Advice(
+        "The graphics card's video encoder is busy, broken or gone.",
+        "Nothing: the film is made with x264. If it happens often, set render.encoder to x264.",
+        "显卡的视频编码器繁忙、出错或消失。",
+        "无需处理：该视频会改用 x264 制作。若经常发生，请将 render.encoder 设为 x264。",
+    ),
     "E401": Advice(
         "The configuration or a folder of the set-up is wrong.",
         "Correct the named setting and start again.",

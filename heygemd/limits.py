@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 X264Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
 ]
+EncoderWish = Literal["x264", "nvenc", "auto"]
+TrackerWish = Literal["auto", "built-in", "face-alignment"]
+DetectorName = Literal["s3fd", "blazeface"]
 
 
 class Part(BaseModel):

@@ -5,14 +5,20 @@ Read by the control plane and by the workers alike: both check what they find ag
 
 import tomllib
 from functools import cache
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from heygemd.limits import DetectorName
+
 PACKAGE = Path(__file__).parent
 CATALOGUE_FILE = PACKAGE / "catalog.toml"
+
+PLAIN_FAN_FROM = (1, 5)
+"""Version of face-alignment from which on FAN is plain weights, and no TorchScript archive."""
 
 Engine = Literal["wav2lip", "faces", "speech"]
 CommercialUse = Literal["yes", "no", "unconfirmed"]
@@ -94,6 +100,14 @@ def models() -> tuple[Model, ...]:
 def models_of(engine: Engine) -> tuple[Model, ...]:
     """Entries for this engine that do not ship, in order of preference."""
     return tuple(model for model in models() if model.engine == engine and not model.shipped)
+
+
+def tracker_models(detector: DetectorName) -> tuple[Model, ...]:
+    """Entries that the installed face-alignment needs: of a detector, and of FAN, which finds the points."""
+    names = {"s3fd": ("s3fd",), "blazeface": ("blazeface", "blazeface-anchors")}[detector]
+    major, minor = (int(part) for part in metadata.version("face-alignment").split(".")[:2])
+    fan = "fan4" if (major, minor) >= PLAIN_FAN_FROM else "fan4-torchscript"
+    return tuple(model for model in models() if model.name in (*names, fan))
 
 
 def model_named(name: str) -> Model | None:

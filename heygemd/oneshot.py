@@ -29,7 +29,8 @@ from heygemd.outbox.runs import worked_on
 from heygemd.scheduler.scheduler import FilmReady, JobFailed, Scheduler
 from heygemd.settings import Settings
 
-TICK_S = 0.1
+TICK_S = 0.25
+"""Longest sleep: a worker that says something ends it, an interrupt does not. A look around takes 2 ms."""
 STATE_PREFIX = "render-"
 JUST_MADE_S = 60.0
 
@@ -53,7 +54,7 @@ def make_film(request: FilmRequest, settings: Settings, console: Console | None)
     nothing lies at `output`.
     """
     require_tools()
-    catalogue.require_weights(request.options.engine, settings.models_dir, settings.render.face_models)
+    catalogue.require_weights(request.options.engine, settings.render, settings.models_dir)
     if request.segment_s is not None:
         render = settings.render.model_copy(update={"segment_s": request.segment_s})
         settings = settings.model_copy(update={"render": render})
@@ -62,7 +63,7 @@ def make_film(request: FilmRequest, settings: Settings, console: Console | None)
         try:
             job = _job(request, settings)
             store.add(job)
-            scheduler = open_scheduler(settings, store, state_dir)
+            scheduler = open_scheduler(settings, store, state_dir, lasting_dir=state_dir.parent)
             try:
                 film = _wait_for_film(scheduler, bar)
                 stored = _stored(store, job.id)

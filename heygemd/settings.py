@@ -17,7 +17,7 @@ from pydantic_settings import (
 from typing_extensions import override
 
 from heygemd.errors import SetupError
-from heygemd.limits import Limits, Part, X264Preset
+from heygemd.limits import DetectorName, EncoderWish, Limits, Part, TrackerWish, X264Preset
 
 __all__ = ["IntakeSettings", "Limits", "OutboxSettings", "RenderSettings", "RetentionSettings", "Settings", "load"]
 
@@ -49,9 +49,13 @@ class RenderSettings(Part):
         "auto", description="Used when a job names none."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU when one works, else the CPU.")
-    face_models: Path | None = Field(
-        None, description="Folder with face-alignment's weights (S3FD, FAN): its tracker follows faces then, slowly."
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What computes the wav2lip network on a CPU; `auto`: what proves fastest at first start."
     )
+    tracker: TrackerWish = Field(
+        "auto", description="Who follows faces; `auto`: face-alignment for wav2lip on a GPU that has its weights."
+    )
+    detector: DetectorName = Field("s3fd", description="What finds faces where face-alignment follows them.")
     require_gpu: bool = Field(False, description="Refuse to start without a GPU instead of using the CPU.")
     segment_s: float = Field(60.0, gt=0, description="Longest piece that is rendered at once.")
     min_segment_s: float = Field(8.0, gt=0, description="To use more workers a film is cut into pieces down to this.")
@@ -63,6 +67,12 @@ class RenderSettings(Part):
     memory_wait_s: float = Field(600.0, ge=0, description="How long it first waits for memory that others hold.")
     crf: int = Field(18, ge=0, le=40, description="x264 constant rate factor; 0 is lossless.")
     preset: X264Preset = Field("veryfast", description="x264 preset.")
+    encoder: EncoderWish = Field(
+        "x264", description="`nvenc`: the graphics card's, where it has one that works; `auto`: so, without a warning."
+    )
+    hardware_decoding: bool = Field(
+        False, description="Let the worker's graphics card decode what it can: H.264, HEVC, VP9 and AV1 of 8 bits."
+    )
     aging_s: float = Field(600.0, gt=0, description="One step of priority is worth this much waiting.")
     max_attempts: int = Field(5, ge=1, description="Starts of one job before it is failed.")
     max_strikes: int = Field(2, ge=1, description="Workers one task may end before its job is failed.")

@@ -2,10 +2,15 @@
 
     python scripts/bench_card.py                   the first card; the processor where there is none
     python scripts/bench_card.py --device cpu --json figures.json
+    python scripts/bench_card.py --weights models/wav2lip_gan.pth --clip me.mp4 --voice me.wav
 
-The weights are untrained, so figures tell of arithmetic, memory and speed, and nothing of quality. Memory is measured
-with every batch in a process of its own, as in a worker that is given just that batch, and compared with the table of
-planning/vram.py before it has learnt anything. Ends with 1 when a batch took more than would have been granted.
+errors   every way to compute, against the published module in float64: of noise, and of faces cut from a clip. In
+         levels of 0..255, and relative to how much the exact pictures vary (L2, and the largest).
+speed    whole pictures and lower halves, in turns; CPU time is of all threads, and counts no card
+memory   of a card: each batch in a process of its own, beside the table of planning/vram.py
+
+Without --weights they are untrained: figures tell of arithmetic, memory and speed, and errors are exaggerated, for such
+weights carry noise to the last layer. Ends with 1 when a batch took more of a card than would have been granted.
 """
 
 import argparse
@@ -16,46 +21,65 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import structlog
 import torch
+from bench.cutfaces import real_faces
 from bench.machine import facts
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from heygemd.errors import HeygemdError
 from heygemd.jobs.job import EngineName
 from heygemd.planning.vram import Kind, Load, MemoryModel
-from heygemd.render.wav2lip.generator import Generator
-from heygemd.render.wav2lip.network import FACE_PX, MEL_BANDS, MEL_FRAMES, Wav2LipNetwork
+from heygemd.render.wav2lip.calibration import Paint, sample
+from heygemd.render.wav2lip.checkpoint import load_weights
+from heygemd.render.wav2lip.folding import Folded, fold
+from heygemd.render.wav2lip.generator import Generator, Squares, Windows
+from heygemd.render.wav2lip.loading import AUTO, candidates_for, load_generator, on_card
+from heygemd.render.wav2lip.network import LOWER_ROW, Wav2LipNetwork
+from heygemd.render.wav2lip.processor import BATCH, numpy_of
+from heygemd.render.wav2lip.shapes import multiplications
+from heygemd.render.wav2lip.torchnetwork import TorchNetwork, can_pack, network_input
 from heygemd.render.wav2lip.untrained import untrained_network
 from heygemd.scheduler.devices import find_devices
 
-Floats = NDArray[np.float32]
+CHECKOUT = Path(__file__).resolve().parents[1]
+CLIP, VOICE = CHECKOUT / "demo/presenter.mp4", CHECKOUT / "scripts/demo/voice_en.flac"
 MIB = 1 << 20
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
-FACES = 32
+FACES = 4 * BATCH
 """Compared with exact arithmetic."""
-DTYPES = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "float16", "bfloat16")}
+ROUNDS = 7
+CARD_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+Rows = list[dict[str, Any]]
 
 
 def main() -> int:
     args = read_arguments()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # stdout is for figures
+    torch.set_num_threads(args.threads)
     if args.take:
         print(json.dumps(taken(args.device, args.take)))
         return 0
+    is_card = args.device.startswith("cuda")
+    tensors = load_weights(args.weights) if args.weights else dict(untrained_network().state_dict())
+    exact = published(tensors)
+    network = fold(tensors)
     result: dict[str, Any] = {
         "machine": facts(),
-        "errors": errors(args.device),
-        "speed": speed(args.device),
-        "memory": [one(args.device, batch) for batch in BATCHES] if args.device.startswith("cuda") else [],
+        "errors": errors(args, exact, network),
+        "speed": card_speed(network, args.device) if is_card else speed(network),
+        "load": [] if is_card or not args.weights else loads(args.weights),
+        "memory": [one(args.device, batch) for batch in BATCHES] if is_card else [],
     }
-    for name in ("errors", "speed", "memory"):
+    for name in ("errors", "speed", "load", "memory"):
         show(name, result[name])
     print(json.dumps(result["machine"], ensure_ascii=False))
     if args.json:
@@ -66,61 +90,176 @@ def main() -> int:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1, help="of the processor")
+    parser.add_argument("--weights", type=Path, help="a checkpoint; untrained ones without")
+    parser.add_argument("--clip", type=Path, default=CLIP, help="whose face is painted (scripts/demo makes this one)")
+    parser.add_argument("--voice", type=Path, default=VOICE)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--take", type=int, help=argparse.SUPPRESS)  # this script in a process of its own
     return parser.parse_args()
 
 
-def some_input(count: int) -> tuple[Floats, Floats]:
-    """Return mel windows and faces of noise, the hardest picture there is."""
-    rng = np.random.default_rng(7)
-    windows = rng.uniform(-4, 0, (count, MEL_FRAMES, MEL_BANDS)).astype(np.float32)
-    return windows, rng.uniform(0, 255, (count, FACE_PX, FACE_PX, 3)).astype(np.float32)
+def ways(network: Folded, device: str, *, first_row: int = LOWER_ROW) -> dict[str, Paint]:
+    """Every way to compute the network there is on a device; on the CPU in batches of BATCH. Row 0: whole pictures."""
+    if device != "cpu":
+        return {str(dtype).removeprefix("torch."): on_device(network, dtype, device) for dtype in CARD_DTYPES}
+    if first_row == LOWER_ROW:
+        found = {}
+        for candidate in candidates_for(AUTO):
+            try:
+                found[candidate.name] = candidate.build(network)
+            except HeygemdError as error:
+                print(f"{candidate.name}: {error.message}", file=sys.stderr)
+        return found
+    packed_for = BATCH if can_pack() else None
+    return {
+        f"{'packed ' if packed_for else ''}torch {str(dtype).removeprefix('torch.')}": numpy_of(
+            TorchNetwork(network, dtype, packed_for=packed_for, first_row=first_row)
+        )
+        for dtype in (torch.bfloat16, torch.float32)
+    }
+
+
+def on_device(network: Folded, dtype: torch.dtype, device: str) -> Paint:
+    made = TorchNetwork(network, dtype, device)
+
+    def paint(windows: Windows, faces: Squares) -> NDArray[np.float32]:
+        return made.paint(*(torch.from_numpy(values).to(device) for values in (windows, faces))).cpu().numpy()
+
+    return paint
 
 
 # How near ------------------------------------------------------------------------------------------------------------
 
 
-def errors(device: str) -> list[dict[str, Any]]:
-    """Compare each number format with the published network in float64, in levels of 0..255."""
-    windows, faces = some_input(FACES)
-    exact = painted_exactly(untrained_network(), windows, faces)
+def published(tensors: dict[str, torch.Tensor]) -> Wav2LipNetwork:
+    """The module as published, in float64: neither folded, nor cut, nor padded."""
+    network = Wav2LipNetwork()
+    network.load_state_dict(tensors)
+    return network.eval().double()
+
+
+def errors(args: argparse.Namespace, exact: Wav2LipNetwork, network: Folded) -> Rows:
+    """Compare every way to compute with the published module in float64."""
+    inputs = {"noise": sample(FACES)}
+    if args.clip.exists() and args.voice.exists():
+        inputs["clip"] = real_faces(args.clip, args.voice, FACES)
+    painters = {**ways(network, args.device)}
     rows = []
-    for name in DTYPES[device.partition(":")[0]]:
-        with patch("heygemd.render.wav2lip.generator.fastest_dtype", lambda _, name=name: getattr(torch, name)):
-            painted = Generator(untrained_network(), device).paint(windows, faces, batch_frames=FACES)
-        off = np.abs(painted - exact)
-        rows.append({"format": name, "mean": round(float(off.mean()), 4), "largest": round(float(off.max()), 3)})
+    for kind, (windows, faces) in inputs.items():
+        expected = painted_exactly(exact, windows, faces)
+        varied = expected - expected.mean()
+        for name, paint in painters.items():
+            off = in_batches(paint, windows, faces) - expected
+            levels = np.abs(off)
+            rows.append(
+                {
+                    "faces": f"{len(faces)} of {kind}",
+                    "way": name,
+                    "mean": f"{levels.mean():.4g}",
+                    "p99": f"{np.percentile(levels, 99):.4g}",
+                    "largest": f"{levels.max():.4g}",
+                    "relative L2": f"{np.linalg.norm(off) / np.linalg.norm(varied):.2g}",
+                    "relative largest": f"{levels.max() / np.abs(varied).max():.2g}",
+                }
+            )
     return rows
 
 
+def in_batches(paint: Paint, windows: Windows, faces: Squares) -> NDArray[np.float32]:
+    """Paint any number of faces, the last batch filled up with its first face."""
+    painted = []
+    for start in range(0, len(faces), BATCH):
+        places = np.arange(start, start + BATCH)
+        places[places >= len(faces)] = start
+        painted.append(paint(windows[places], faces[places])[: len(faces) - start])
+    return np.concatenate(painted)
+
+
 @torch.inference_mode()
-def painted_exactly(network: Wav2LipNetwork, windows: Floats, faces: Floats) -> NDArray[np.float64]:
-    """Repaint on the processor, in float64, neither folded nor padded."""
-    whole = torch.from_numpy(faces).double().permute(0, 3, 1, 2) / 255
-    masked = whole.clone()
-    masked[:, :, FACE_PX // 2 :] = 0
-    mel = torch.from_numpy(windows).double().transpose(1, 2).unsqueeze(1)
-    painted = network.double()(mel, torch.cat((masked, whole), dim=1))
-    return np.asarray(painted.permute(0, 2, 3, 1).numpy() * 255, np.float64)
+def painted_exactly(network: Wav2LipNetwork, windows: Windows, faces: Squares) -> NDArray[np.float64]:
+    """Repaint the lower halves on the processor in float64."""
+    whole = [
+        network(*network_input(*(torch.from_numpy(values[i : i + 4]).double() for values in (windows, faces))))
+        for i in range(0, len(faces), 4)
+    ]
+    halves = torch.cat(whole)[:, :, LOWER_ROW:]
+    return np.asarray(halves.permute(0, 2, 3, 1).numpy() * 255, np.float64)
 
 
 # How fast ------------------------------------------------------------------------------------------------------------
 
 
-def speed(device: str, rounds: int = 20) -> list[dict[str, Any]]:
-    """Time `paint`, copies to the device and back included; medians."""
-    generator = Generator(untrained_network(), device)
+def speed(network: Folded) -> Rows:
+    """Time one batch of every way in turns; medians of CPU and wall time a face."""
+    windows, faces = sample(BATCH)
+    painters = {("whole", name): paint for name, paint in ways(network, "cpu", first_row=0).items()}
+    painters |= {("lower half", name): paint for name, paint in ways(network, "cpu").items()}
+    took = in_turns({key: lambda paint=paint: paint(windows, faces) for key, paint in painters.items()})
+    gmac = {"whole": multiplications(network, first_row=0) / 1e9, "lower half": multiplications(network) / 1e9}
+    return [
+        {
+            "picture": part,
+            "way": name,
+            "GMAC": f"{gmac[part]:.2f}",
+            "cpu_ms_a_face": round(1000 * took[part, name][0] / BATCH, 2),
+            "wall_ms_a_face": round(1000 * took[part, name][1] / BATCH, 2),
+        }
+        for part, name in painters
+    ]
+
+
+def in_turns(work: dict[Any, Callable[[], object]]) -> dict[Any, tuple[float, float]]:
+    """Do everything ROUNDS times after once to warm up; medians of the CPU and wall seconds of each."""
+    seconds: dict[Any, list[tuple[float, float]]] = {key: [] for key in work}
+    for number in range(ROUNDS + 1):
+        for key, act in work.items():
+            began = time.process_time(), time.perf_counter()
+            act()
+            if number:
+                seconds[key].append((time.process_time() - began[0], time.perf_counter() - began[1]))
+    return {
+        key: (statistics.median(cpu for cpu, _ in taken), statistics.median(wall for _, wall in taken))
+        for key, taken in seconds.items()
+    }
+
+
+def card_speed(network: Folded, device: str) -> Rows:
+    """Time batches on a card, one by one and four in flight, copies included; medians a face."""
+    generator = Generator(on_card(network, torch.device(device)))
     rows = []
-    for batch in BATCHES if device.startswith("cuda") else BATCHES[:4]:
-        windows, faces = some_input(batch)
-        took_s = []
-        for _ in range(rounds + 3):
-            began_s = time.perf_counter()
+    for batch in BATCHES:
+        windows, faces = sample(batch)
+
+        def four(windows: Windows = windows, faces: Squares = faces, batch: int = batch) -> None:
+            for wait in [generator.submit(windows, faces, batch_frames=batch) for _ in range(4)]:
+                wait()
+
+        def single(windows: Windows = windows, faces: Squares = faces, batch: int = batch) -> None:
             generator.paint(windows, faces, batch_frames=batch)
-            took_s.append(time.perf_counter() - began_s)
-        frame_s = statistics.median(took_s[3:]) / batch
-        rows.append({"format": generator.precision, "batch": batch, "ms_a_frame": round(1000 * frame_s, 3)})
+
+        took = in_turns({"alone": single, "in flight": four})
+        rows.append(
+            {
+                "way": generator.precision,
+                "batch": batch,
+                "alone_ms_a_face": round(1000 * took["alone"][1] / batch, 3),
+                "in_flight_ms_a_face": round(1000 * took["in flight"][1] / batch / 4, 3),
+                "cpu_ms_a_face": round(1000 * took["in flight"][0] / batch / 4, 3),
+            }
+        )
+    return rows
+
+
+def loads(weights: Path) -> Rows:
+    """Time the loading of a checkpoint with a calibration, and with torch's bfloat16 as it would be remembered."""
+    rows = []
+    for name, act in {
+        "read and fold": lambda: fold(load_weights(weights)),
+        "the same and calibrate": lambda: load_generator(weights, device="cpu"),
+    }.items():
+        cpu_s, wall_s = in_turns({name: act})[name]
+        rows.append({"what": name, "cpu_s": round(cpu_s, 3), "wall_s": round(wall_s, 3)})
     return rows
 
 
@@ -143,8 +282,8 @@ def one(device: str, batch: int) -> dict[str, Any]:
 
 def taken(device: str, batch: int) -> dict[str, Any]:
     """Paint with one batch and tell what torch reserved at most, and what the driver counts besides: the context."""
-    generator = Generator(untrained_network(), device)
-    windows, faces = some_input(batch)
+    generator = Generator(on_card(fold(dict(untrained_network().state_dict())), torch.device(device)))
+    windows, faces = sample(batch)
     for _ in range(3):
         generator.paint(windows, faces, batch_frames=batch)
     holders = [holder for card in find_devices() for holder in card.holders if holder.pid == os.getpid()]
@@ -158,7 +297,7 @@ def taken(device: str, batch: int) -> dict[str, Any]:
     }
 
 
-def show(title: str, rows: list[dict[str, Any]]) -> None:
+def show(title: str, rows: Rows) -> None:
     if not rows:
         return
     table = Table(*rows[0], title=title, title_justify="left")

@@ -202,7 +202,7 @@ def _label(process: psutil.Process) -> str:
         words = process.cmdline()
     except psutil.NoSuchProcess:
         return "gone"
-    if "heygemd.render.worker" in words:
+    if "heygemd.render" in words:
         return "worker"
     return "ffmpeg" if words and "ff" in Path(words[0]).name else "daemon and helpers"
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import struct
 import tomllib
 from pathlib import Path
@@ -10,11 +11,19 @@ from pathlib import Path
 import pytest
 import structlog
 
-from heygemd import catalogue
-from heygemd.catalogue import LEAST_WEIGHTS_BYTES, choose_engine, find_weights, models, require_weights
+from heygemd import catalogue, modellist
+from heygemd.catalogue import (
+    LEAST_WEIGHTS_BYTES,
+    choose_engine,
+    choose_tracker,
+    find_weights,
+    models,
+    require_weights,
+)
 from heygemd.errors import SetupError
 from heygemd.jobs.job import EngineName
 from heygemd.modellist import models_of
+from heygemd.settings import RenderSettings
 
 PACKAGE = Path(catalogue.__file__).parent
 SIZE_BYTES = LEAST_WEIGHTS_BYTES + 5
@@ -232,14 +241,83 @@ def test_wav2lip_without_weights_is_refused_with_the_names_looked_for(tmp_path: 
     assert "wav2lip_gan.pth" in refused.value.message
 
 
-def test_face_models_are_a_detector_and_one_form_of_fan(tmp_path: Path) -> None:
-    names = {model.name: model.file for model in models() if model.engine == "faces" and not model.shipped}
-    with pytest.raises(SetupError, match="s3fd") as refused:
-        require_weights(EngineName.ATLAS, tmp_path, tmp_path)
+CARD = "cuda:0"
+
+
+@pytest.fixture
+def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with small files that the catalogue lists as all that face-alignment could need."""
+    listed = []
+    for model in models():
+        if model.engine == "faces" and not model.shipped:
+            content = b"\x80" + model.name.encode()
+            (tmp_path / model.file).write_bytes(content)
+            sha256 = hashlib.sha256(content).hexdigest()
+            listed.append(model.model_copy(update={"sha256": sha256, "size_bytes": len(content)}))
+        else:
+            listed.append(model)
+    monkeypatch.setattr(modellist, "models", lambda: tuple(listed))
+    monkeypatch.setattr(catalogue, "listed_sha256s", lambda: frozenset(model.sha256 for model in listed))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("tracker", "engine", "device", "detector"),
+    [
+        ("auto", EngineName.WAV2LIP, CARD, "s3fd"),
+        ("auto", EngineName.WAV2LIP, "cpu", None),
+        ("auto", EngineName.ATLAS, CARD, None),
+        ("built-in", EngineName.WAV2LIP, CARD, None),
+        ("face-alignment", EngineName.WAV2LIP, "cpu", "s3fd"),
+        ("face-alignment", EngineName.ATLAS, "cpu", "s3fd"),
+    ],
+)
+def test_tracker_with_all_weights(
+    tracker: str, engine: EngineName, device: str, detector: str | None, face_weights: Path
+) -> None:
+    choice = choose_tracker(engine, device, RenderSettings(tracker=tracker), models_dir=face_weights)
+    assert choice.detector == detector
+    assert choice.models_dir == (face_weights if detector else None)
+    assert choice.name == ("face-alignment" if detector else "built-in")
+    assert choice.reason
+
+
+@pytest.mark.parametrize("damage", ["missing", "other bytes", "a folder"])
+@pytest.mark.parametrize(("detector", "name"), [("s3fd", "s3fd"), ("s3fd", "fan4"), ("blazeface", "blazeface-anchors")])
+def test_tracker_without_one_of_its_files(detector: str, name: str, damage: str, face_weights: Path) -> None:
+    file = face_weights / next(model.file for model in models() if model.name == name)
+    file.unlink()
+    if damage == "other bytes":
+        file.write_bytes(b"\x80somebody's own")
+    elif damage == "a folder":
+        file.mkdir()
+    auto = RenderSettings(detector=detector)
+    choice = choose_tracker(EngineName.WAV2LIP, CARD, auto, models_dir=face_weights)
+    assert (choice.name, file.name in choice.reason) == ("built-in", True)
+    forced = RenderSettings(detector=detector, tracker="face-alignment")
+    with pytest.raises(SetupError, match=re.escape(file.name)) as refused:
+        require_weights(EngineName.ATLAS, forced, face_weights)
     assert refused.value.code == "E402"
-    (tmp_path / names["s3fd"]).write_bytes(b"detector")
-    with pytest.raises(SetupError, match="2DFAN4"):
-        require_weights(EngineName.ATLAS, tmp_path, tmp_path)
-    (tmp_path / names["fan4-torchscript"]).write_bytes(b"points")
-    require_weights(EngineName.ATLAS, tmp_path, tmp_path)
-    require_weights(EngineName.ATLAS, tmp_path, None)
+    require_weights(EngineName.ATLAS, auto, face_weights)
+
+
+def test_the_lighter_detector_needs_no_s3fd(face_weights: Path) -> None:
+    (face_weights / next(model.file for model in models() if model.name == "s3fd")).unlink()
+    settings = RenderSettings(tracker="face-alignment", detector="blazeface")
+    assert choose_tracker(EngineName.ATLAS, "cpu", settings, models_dir=face_weights).detector == "blazeface"
+
+
+@pytest.mark.parametrize(("version", "form"), [("1.4.1", "fan4-torchscript"), ("1.5.0", "fan4"), ("2.0", "fan4")])
+def test_fan_is_what_the_installed_face_alignment_loads(
+    version: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modellist.metadata, "version", lambda _: version)
+    assert {model.name for model in modellist.tracker_models("s3fd")} == {"s3fd", form}
+
+
+@pytest.mark.media
+def test_the_listed_blazeface_is_the_published_one(shared_media: Path) -> None:
+    for name in ("blazeface", "blazeface-anchors"):
+        model = next(model for model in models() if model.name == name)
+        content = (shared_media.parent / "weights" / model.file).read_bytes()
+        assert (model.size_bytes, model.sha256) == (len(content), hashlib.sha256(content).hexdigest())

@@ -206,7 +206,7 @@ def test_an_input_may_be_a_link(call, pair, tmp_path, monkeypatch):
     class Seen(Exception):
         pass
 
-    def stop(*args):
+    def stop(*args, **options):
         raise Seen
 
     (tmp_path / "link.mp4").symlink_to(pair[0])

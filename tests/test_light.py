@@ -45,3 +45,34 @@ def test_every_module_outside_render_is_light(repository: Path) -> None:
 @pytest.mark.parametrize("module", ["heygemd.render.engine", "heygemd.media.frames"])
 def test_the_look_itself_sees_a_heavy_import(module: str) -> None:
     assert "numpy" in loaded_by(module)
+
+
+IDLE_WORKER = ("heygemd.render.worker", "heygemd.render.wav2lip.engine")
+NOT_AT_START = {"numba", "face_alignment", "librosa", "skimage", "sklearn", "scipy", "openvino"}
+
+
+@pytest.mark.parametrize("engine", ["wav2lip", "passthrough"])
+def test_a_worker_loads_nothing_that_only_its_first_task_may_need(engine: str) -> None:
+    modules = IDLE_WORKER if engine == "wav2lip" else IDLE_WORKER[:1]
+    assert loaded_by(*modules) & NOT_AT_START == set()
+
+
+def test_a_worker_of_atlas_loads_no_more_of_scipy_than_its_filters() -> None:
+    look = LOOK.replace('name.split(".")[0]', "name")
+    command = [sys.executable, "-c", look, "heygemd.render.worker", "heygemd.render.atlas.engine"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(json.loads(run.stdout))
+    assert "scipy.ndimage" in loaded
+    heavier = {"scipy.signal", "scipy.stats", "scipy.optimize", "scipy.interpolate", *NOT_AT_START} - {"scipy"}
+    assert loaded & heavier == set()
+
+
+def test_garbage_is_collected_again_once_a_worker_was_imported() -> None:
+    script = """
+import gc, heygemd.render.worker as worker
+from heygemd.render.__main__ import start
+worker.main = lambda: print(gc.isenabled(), gc.get_freeze_count() > 100_000)
+start()
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.split() == ["True", "True"]

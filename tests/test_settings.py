@@ -147,4 +147,4 @@ def test_every_value_of_the_config_file_is_the_default(repository: Path, file: P
     assert load(file).model_dump() == Settings().model_dump()
     written = tomllib.loads(file.read_text(encoding="utf-8"))
     assert written.keys() == Settings.model_fields.keys() - {"state_dir", "log_file", "metrics_file"}
-    assert written["render"].keys() == RenderSettings.model_fields.keys() - {"face_models"}
+    assert written["render"].keys() == RenderSettings.model_fields.keys()

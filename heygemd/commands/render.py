@@ -22,6 +22,7 @@ def render(
     audio_offset_ms: Annotated[int, typer.Option(min=-2000, max=2000, help="Mouth later than sound.")] = 0,
     face: FaceOption = DEFAULT_FACE,
     idle_motion: Annotated[bool, typer.Option(help="A still picture blinks and sways a little.")] = True,
+    detail: Annotated[bool, typer.Option(help="wav2lip: the mouth gets the source's fine texture.")] = True,
     crf: Annotated[int | None, typer.Option(min=0, max=40, help="x264 quality; 0 is lossless.")] = None,
     preset: Annotated[X264Preset | None, typer.Option(help="x264 preset.")] = None,
     segment_s: Annotated[float | None, typer.Option(min=0.04, help="Longest piece rendered at once.")] = None,
@@ -49,6 +50,7 @@ def render(
             audio_offset_ms=audio_offset_ms,
             face=face,
             idle_motion=idle_motion,
+            detail=detail,
             crf=defaults.crf if crf is None else crf,
             preset=preset or defaults.preset,
         )

@@ -220,6 +220,7 @@ def _print_report(report: Row | None, sheet: _Sheet) -> None:
         return
     sheet.head(said("how it was made", "制作过程"))
     sheet.line(said("engine", "引擎"), f"{report.get('engine', '')} {report.get('engine_version', '')}".strip())
+    sheet.line(said("encoder", "编码器"), report.get("encoder"))
     sheet.line(said("device", "设备"), report.get("device"))
     for stage, seconds in report.get("stage_s", {}).items():
         sheet.line(stage, duration(seconds))

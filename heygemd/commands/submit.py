@@ -56,6 +56,9 @@ def submit(
     idle_motion: Annotated[
         bool | None, typer.Option("--idle-motion/--no-idle-motion", help="A still picture blinks and sways a little.")
     ] = None,
+    detail: Annotated[
+        bool | None, typer.Option("--detail/--no-detail", help="wav2lip: the mouth gets the source's fine texture.")
+    ] = None,
     crf: Annotated[int | None, typer.Option(min=0, max=40, help="x264 quality; 0 is lossless.")] = None,
     preset: Annotated[X264Preset | None, typer.Option(help="x264 preset.")] = None,
     link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies, where that can be.")] = False,
@@ -81,6 +84,7 @@ def submit(
         audio_offset_ms=audio_offset_ms,
         face=face,
         idle_motion=idle_motion,
+        detail=detail,
         crf=crf,
         preset=preset,
     )

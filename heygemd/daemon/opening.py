@@ -60,7 +60,7 @@ def _checked(reread: Callable[[], Settings] | None, models_dir: Path) -> Callabl
     def checked() -> Settings:
         settings = reread()
         render = settings.render
-        catalogue.require_weights(EngineName(render.engine), models_dir, render.face_models)
+        catalogue.require_weights(EngineName(render.engine), render, models_dir)
         return settings
 
     return checked
@@ -79,7 +79,7 @@ def open_daemon(
     require_tools()
     # Also hashes the weights once, here, so that no tick ever waits for 436 MB.
     render = settings.render
-    catalogue.require_weights(EngineName(render.engine), settings.models_dir, render.face_models)
+    catalogue.require_weights(EngineName(render.engine), render, settings.models_dir)
     nursery = open_nursery(LogChoice(level=settings.log_level, file=settings.log_file))
     roots, absent = _find_roots(settings, nursery)
     state_dir = places.state_dir(settings, roots)

@@ -7,7 +7,7 @@ from pathlib import Path
 from heygemd.doctor.case import Case
 from heygemd.doctor.finding import Finding, bad, good, warning
 from heygemd.doctor.service import DEFAULT_PATH
-from heygemd.media.abilities import Abilities, abilities_of, probe_version
+from heygemd.media.abilities import Abilities, abilities_of, card_refusal, probe_version
 
 INSTALL = "sudo apt-get install ffmpeg"
 SEALED = ("/snap/", "/var/lib/snapd/", "/flatpak/")
@@ -61,6 +61,8 @@ def _judge(case: Case, ffmpeg: str, ffprobe: str, found: Abilities, probe: str) 
         yield good("ffmpeg", f"{found.version} at {ffmpeg}", f"{found.version}，位于 {ffmpeg}")
         if found.wanting:
             yield _partial(ffmpeg, found)
+        if case.render.encoder == "nvenc":
+            yield _card_encoder(ffmpeg, found)
     if len(others := _all_of(case, "ffmpeg")) > 1:
         yield good("ffmpeg", f"there are several: {', '.join(map(str, others))}; the first one is used",
                    f"有多个：{'、'.join(map(str, others))}，使用第一个")  # fmt: skip
@@ -71,6 +73,20 @@ def _partial(ffmpeg: str, found: Abilities) -> Finding:
     return warning(
         "ffmpeg", f"{ffmpeg} has no {wanting}: such files are refused", f"{ffmpeg} 缺少 {wanting}：这类文件会被拒绝",
         code="E101", **_instead(ffmpeg),
+    )  # fmt: skip
+
+
+def _card_encoder(ffmpeg: str, found: Abilities) -> Finding:
+    """Say whether a card can write films, as `render.encoder` wishes; films are made all the same."""
+    lacking = ", ".join(found.wanting_on_cards)
+    reason = f"{ffmpeg} was built without {lacking}" if lacking else card_refusal(ffmpeg)
+    if not reason:
+        return good("encoder", "a graphics card writes films (NVENC)", "由显卡编码视频（NVENC）")
+    return warning(
+        "encoder", f"render.encoder is nvenc, but films are made with x264: {reason}",
+        f"render.encoder 为 nvenc，但会改用 x264 制作：{reason}", code="E304",
+        fix='set render.encoder = "x264"; or use a card with NVENC (not A100, H100, H200) and an ffmpeg built for it',
+        fix_zh='设置 render.encoder = "x264"；或使用带 NVENC 的显卡（A100、H100、H200 没有）及支持它的 ffmpeg',
     )  # fmt: skip
 
 

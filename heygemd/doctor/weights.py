@@ -14,6 +14,7 @@ from heygemd.errors import HeygemdError
 from heygemd.filesystem import sha256_of
 from heygemd.jobs.job import EngineName
 from heygemd.modelform import form_of
+from heygemd.scheduler.devices import find_devices
 
 
 def look_at_shipped(case: Case) -> Iterator[Finding]:
@@ -38,6 +39,7 @@ def look(case: Case) -> Iterator[Finding]:
         yield finding
     if not wrong:
         yield _engine(case, folder)
+        yield _tracker(case, folder)
 
 
 def _shipped(model: Model) -> Finding | None:
@@ -153,3 +155,18 @@ def _engine(case: Case, folder: Path) -> Finding:
         )  # fmt: skip
     weights = f" with {choice.weights.name} ({choice.weights_sha256})" if choice.weights else ""
     return good("engine", f"{choice.name}{weights}")
+
+
+def _tracker(case: Case, folder: Path) -> Finding:
+    """Say who follows the faces of the engine that films get, and why."""
+    if case.is_quick:
+        return good("tracker", case.render.tracker)
+    cards = [] if case.render.device == "cpu" else [one for one in find_devices(case.around.nvml) if one.kind == "cuda"]
+    try:
+        engine = catalogue.choose_engine(EngineName(case.render.engine), folder).name
+        device = cards[0].label if cards and engine is EngineName.WAV2LIP else "cpu"
+        choice = catalogue.choose_tracker(engine, device, case.render, models_dir=folder)
+    except HeygemdError as error:
+        pull = 'heygemd models pull NAME (heygemd models list says which), or set render.tracker = "auto"'
+        return from_error("tracker", error, fix=pull, fix_zh=pull)
+    return good("tracker", f"{choice.name} ({choice.reason})")

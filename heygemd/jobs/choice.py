@@ -16,6 +16,7 @@ class OptionChoice:
     audio_offset_ms: int | None = None
     face: str | None = None
     idle_motion: bool | None = None
+    detail: bool | None = None
     crf: int | None = None
     preset: X264Preset | None = None
 

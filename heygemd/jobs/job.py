@@ -65,6 +65,15 @@ def is_face_rule(text: str) -> bool:
     return text in FACE_RULES or _FACE_INDEX.fullmatch(text) is not None
 
 
+class EncoderName(StrEnum):
+    """What writes a film's picture; settled once per film."""
+
+    X264 = "x264"
+    """On the processor: the same everywhere, and the only one for lossless films."""
+    NVENC = "nvenc"
+    """On an NVIDIA card, where it has an encoder."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderOptions:
     """What the user may choose per job; one frozen type shared by every way of submitting."""
@@ -78,6 +87,8 @@ class RenderOptions:
     """Whose mouth moves: see `is_face_rule`."""
     idle_motion: bool = True
     """A still picture blinks and sways a little; film is never touched by it."""
+    detail: bool = True
+    """The 96-pixel mouth of wav2lip gets the fine texture of the source's own frame; no other engine needs it."""
     crf: int = 18
     """x264 constant rate factor; 0 is lossless."""
     preset: X264Preset = "veryfast"

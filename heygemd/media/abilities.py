@@ -15,10 +15,10 @@ from heygemd.media.sniff import AT_START, IN_CHUNKS
 LIMIT_S = 15.0
 
 NEEDED: dict[str, frozenset[str]] = {
-    "encoders": frozenset({"libx264", "aac"}),
+    "encoders": frozenset({"libx264", "aac", "wrapped_avframe"}),
     "decoders": frozenset({"h264", "aac", "pcm_s16le", "rawvideo"}),
     "demuxers": frozenset({"mov", "concat", "rawvideo", "wav"}),
-    "muxers": frozenset({"mp4", "rawvideo", "f32le", "null"}),
+    "muxers": frozenset({"mp4", "yuv4mpegpipe", "f32le", "null"}),
     "protocols": frozenset({"file", "pipe"}),
     "filters": frozenset({
         "settb", "select", "trim", "metadata", "scale", "format", "setsar", "setparams", "null", "asetpts", "aresample",
@@ -33,6 +33,13 @@ WANTED: dict[str, frozenset[str]] = {
     "demuxers": frozenset({*(name for _, name in AT_START), *IN_CHUNKS.values(), "mpegts", "mp3", "aac", "bmp_pipe"}),
 }  # fmt: skip
 """Without one of these, files of that kind are refused."""
+ON_CARDS: dict[str, frozenset[str]] = {"encoders": frozenset({"h264_nvenc"})}
+"""Needed where graphics cards are to write films."""
+CARD_TRIAL = (
+    "-nostdin", "-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", "512x288", "-i", "/dev/zero",
+    "-frames:v", "8", "-c:v", "h264_nvenc", "-bf", "0", "-f", "null", "-",
+)  # fmt: skip
+"""A few grey frames; whether a card has an encoder, and the driver suits this ffmpeg, is nowhere to be read."""
 SAME = {"libdav1d": "av1", "libaom-av1": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8", "mp3float": "mp3",
         "libopus": "opus", "libvorbis": "vorbis"}  # fmt: skip
 """Decoders that do the work of others."""
@@ -49,6 +56,8 @@ class Abilities:
     """What it needs and has not: `encoder libx264`."""
     wanting: tuple[str, ...] = ()
     """The same for what only some files need."""
+    wanting_on_cards: tuple[str, ...] = ()
+    """The same for what only writing films on graphics cards needs."""
 
 
 def abilities_of(program: str, run: Callable[..., str | None] | None = None) -> Abilities | str:
@@ -62,8 +71,23 @@ def abilities_of(program: str, run: Callable[..., str | None] | None = None) -> 
         return Abilities(version=version, is_new_enough=False)
     found = {kind: _names(kind, ask(program, "-hide_banner", f"-{kind}") or "") for kind in NEEDED}
     return Abilities(
-        version=version, is_new_enough=True, missing=_lacking(NEEDED, found), wanting=_lacking(WANTED, found)
+        version=version,
+        is_new_enough=True,
+        missing=_lacking(NEEDED, found),
+        wanting=_lacking(WANTED, found),
+        wanting_on_cards=_lacking(ON_CARDS, found),
     )
+
+
+def card_refusal(program: str) -> str:
+    """Let a program write a few frames on a graphics card; returns why it cannot, or an empty text."""
+    argv = [program, *CARD_TRIAL]
+    try:
+        done = _ask(*argv)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit status {done.returncode}"]
+    return "" if done.returncode == 0 else re.sub(r"^\[[^\]]*\] *", "", lines[0])
 
 
 def version_of(banner: str) -> tuple[str, bool]:
@@ -98,12 +122,16 @@ def _names(kind: str, listing: str) -> frozenset[str]:
     return frozenset(names | {SAME[name] for name in names & SAME.keys()})
 
 
+def _ask(*argv: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S, check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )  # fmt: skip
+
+
 def _answer(*argv: str) -> str | None:
     try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S, check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )  # fmt: skip
+        done = _ask(*argv)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

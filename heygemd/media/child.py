@@ -18,7 +18,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,26 +26,39 @@ from typing import IO, cast
 
 from typing_extensions import override
 
+from heygemd.media.pipes import ReadPipe, StalledError
+
 STDERR_KEPT_BYTES = 64 << 10
 """The last words of a process that are kept; everything before is only counted."""
 
 LINE_BYTES = 4096
 PIPE_BYTES = 1 << 20
-"""Asked of the kernel for picture pipes: a 1080p frame then needs 3 wake-ups instead of 48."""
+"""Asked of the kernel for picture pipes: a 1080p frame then comes in 16 pieces instead of 53 (mean of 250)."""
 
 OPEN_FILES = 64
 
-KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR")
-"""What a child may see of our environment: FFREPORT, for one, makes ffmpeg write files."""
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+"""What a child may see of our environment (FFREPORT, for one, makes ffmpeg write files): it sees the worker's card."""
 
 OWN_VARIABLES = {"LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1", "MALLOC_ARENA_MAX": "2"}
 """Arenas are address space, which RLIMIT_AS counts: 64 MiB for each thread otherwise."""
 
+_living: "set[Child]" = set()
+"""Whatever this process has started here and not yet ended; a set changes in one step, whichever threads do so."""
+
 ADDRESS = re.compile(r"\[[^\]]*@ 0x[0-9a-f]+\] *|\[(?:error|fatal|warning|info)\] *")
 
 
-class StalledError(Exception):
-    """The process said nothing for longer than its leash allows, or ran past its wall clock; it is ended."""
+def living_pids() -> list[int]:
+    """Process ids of everything that was started here and still holds memory."""
+    return [child.pid for child in _living.copy()]
+
+
+def kill_children_of(thread: int) -> None:
+    """End whatever this thread (`threading.get_ident`) has started and may be waiting for; the thread frees it."""
+    for child in _living.copy():
+        if child.thread == thread:
+            child.kill()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +70,13 @@ class Leash:
     wall_s: float | None = None
     """Longest life. Its processor time is then bounded too."""
     memory_bytes: int | None = None
-    """Address space."""
+    """Address space; of a process that drives a card, its own writable memory."""
     file_bytes: int | None = None
     """Longest file it may write; 0 for a process that only writes to pipes."""
+    drives_card: bool = False
+    """CUDA reserves more addresses than any machine has memory."""
+    open_files: int = OPEN_FILES
+    """Descriptors; a driver of a graphics card opens dozens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,57 +108,6 @@ class Outcome:
         return "".join(c if c.isprintable() else "?" for c in ADDRESS.sub("", text))[:200]
 
 
-class ReadPipe:
-    """The reading end of a pipe, waited for no longer than `patience()` seconds at a time."""
-
-    def __init__(self, fd: int, patience: Callable[[], float]) -> None:
-        self._fd = fd
-        self._patience = patience
-        self._poll = select.poll()
-        self._poll.register(fd, select.POLLIN)
-        self._rest = b""
-
-    def fill(self, view: memoryview) -> int:
-        """Fill `view` (bytes); returns how many came: fewer only at the end of the stream."""
-        done = 0
-        while done < len(view):
-            self._wait()
-            got = os.readv(self._fd, [view[done:]])
-            if not got:
-                break
-            done += got
-        return done
-
-    def line(self) -> bytes:
-        """Wait for the next line, without its newline; empty at the end of the stream. Not to be mixed with `fill`."""
-        while b"\n" not in self._rest:
-            self._wait()
-            got = os.read(self._fd, 64 << 10)
-            if not got:
-                line, self._rest = self._rest, b""
-                return line
-            self._rest += got
-        line, self._rest = self._rest.split(b"\n", 1)
-        return line
-
-    def lines(self) -> Iterator[bytes]:
-        """Every non-empty line to the end of the stream."""
-        rest = b""
-        while True:
-            self._wait()
-            got = os.read(self._fd, 64 << 10)
-            *whole, rest = (rest + got).split(b"\n")
-            yield from filter(None, whole)
-            if not got:
-                break
-        if rest:
-            yield rest
-
-    def _wait(self) -> None:
-        if not self._poll.poll(self._patience() * 1000):
-            raise StalledError("no output within the limit")
-
-
 class Child:
     """A running process; leaving the `with` block ends it, whatever it was doing."""
 
@@ -157,6 +123,7 @@ class Child:
         """Start `argv`; `feed` opens a pipe to its stdin, which is empty otherwise."""
         self._leash = leash
         self._born = time.monotonic()
+        self.thread = threading.get_ident()
         self._process = subprocess.Popen(
             [os.fspath(part) for part in argv],
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
@@ -168,6 +135,7 @@ class Child:
             env=_environment(os.environ),
             cwd=cwd,
         )
+        _living.add(self)
         _limit(self._process.pid, leash)
         assert self._process.stdout is not None and self._process.stderr is not None
         _widen(self._process.stdout.fileno())
@@ -205,10 +173,12 @@ class Child:
         assert stdin is not None, "not started with feed=True"
         done = 0
         while done < len(data):
-            if not self._stdin_poll.poll(self._patience() * 1000):
-                raise StalledError("no input taken within the limit")
-            with contextlib.suppress(BlockingIOError):
+            patience_s = self._patience()
+            try:
                 done += os.write(stdin.fileno(), data[done:])
+            except BlockingIOError:
+                if not self._stdin_poll.poll(patience_s * 1000):
+                    raise StalledError("no input taken within the limit") from None
 
     def finish(self, *, stdout_bytes: int = 64 << 10) -> Outcome:
         """Close its stdin, keep at most `stdout_bytes` of the rest of its output, and wait for its end."""
@@ -229,15 +199,21 @@ class Child:
     def end(self) -> Outcome:
         """End it now if it still runs, and free what it held."""
         if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self.kill()
             self._process.wait()
+        _living.discard(self)
         outcome = self._outcome(b"")
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
         return outcome
+
+    def kill(self) -> None:
+        """Kill it, from any thread; whoever waits for its pipes then sees them end."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._process.returncode is None:  # else its number may be another's by now
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _outcome(self, stdout: bytes) -> Outcome:
         self._listener.join()
@@ -279,9 +255,9 @@ def _widen(fd: int) -> None:
 def _limit(pid: int, leash: Leash) -> None:
     """Set the limits from outside: a preexec function is not safe beside threads."""
     limits: dict[int, int | None] = {
-        resource.RLIMIT_AS: leash.memory_bytes,
+        resource.RLIMIT_DATA if leash.drives_card else resource.RLIMIT_AS: leash.memory_bytes,
         resource.RLIMIT_FSIZE: leash.file_bytes,
-        resource.RLIMIT_NOFILE: OPEN_FILES,
+        resource.RLIMIT_NOFILE: leash.open_files,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_CPU: None if leash.wall_s is None else int(leash.wall_s * (os.cpu_count() or 1)) + 1,
     }

@@ -4,10 +4,10 @@ A frame is uint8[height * 3 // 2, width]: the planes Y, U, V of yuv420p one afte
 even-sized. Memory does not grow with the clip: both ways are pipes, backward reading goes in pieces.
 """
 
-import os
+from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from heygemd.errors import InputError
 from heygemd.jobs.job import VideoInfo
 from heygemd.limits import Limits
-from heygemd.media import ffmpeg, probe
-from heygemd.media.child import Outcome
-from heygemd.media.picture import FLICKS_PER_S, Picture, chain, pts_of
+from heygemd.media import ffmpeg, hardware
+from heygemd.media.decoder import Decoder, Passage, RawFrame
+from heygemd.media.picture import FLICKS_PER_S
 from heygemd.media.runs import Run, runs_of
+from heygemd.media.y4m import RawSize
 
 log = structlog.get_logger(__name__)
 
@@ -32,9 +33,6 @@ BACKWARD_BYTES = 200_000_000
 
 NEAR_FRAMES = 32
 """Frames this near to the beginning are reached by decoding from it."""
-
-SAME_FLICKS = 2_000
-"""Stamps that differ by less (3 µs) are the same: a table in seconds is rounded."""
 
 INDEXED = ("mov", "matroska")
 """Containers whose index makes seeking exact."""
@@ -59,22 +57,33 @@ class DecodedFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class StampedFrame:
-    """One frame as the decoder gave it; the clock of the file, in flicks."""
+class Beginning:
+    """What the first frame of a file tells about all of them."""
 
+    size: RawSize
     pts_flicks: int | None
-    planes: Planes
+
+
+Identity = tuple[int, int, int, int, str, int] | None
+
+BEGINNINGS: dict[Identity, Beginning] = {}
+"""Of the files that this process has read from their first frame on, lately."""
+MOST_BEGINNINGS = 64
 
 
 class SourceVideo:
     """A stranger's picture file, readable any number of times."""
 
-    def __init__(self, path: Path, info: VideoInfo, limits: Limits) -> None:
+    def __init__(self, path: Path, info: VideoInfo, limits: Limits, *, card: str | None = None) -> None:
+        """Remember what to read; `card` shall decode it, by the name that torch has for it (`cuda:1`).
+
+        What a card cannot decode, all of it or from some frame on, is decoded in software.
+        """
         self._path = path
         self._info = info
         self._limits = limits
-        self._picture: Picture | None = None
-        self._origin: int | None = None
+        self._beginning: Beginning | None = None
+        self._card = card if card and hardware.suits(info) else None
         self._may_seek = not info.is_still
         self._lead_s = 0 if info.demuxer in INDEXED else UNSURE_LEAD_S
         self.errors = 0
@@ -86,15 +95,16 @@ class SourceVideo:
         Frames without a usable time stamp follow the one before at the nominal rate. Raises InputError E110 when
         the decoder gives no frame or far fewer than the packets promised.
         """
-        count, previous = 0, -1 / float(self._info.fps)
-        for frame in self._stream():
+        count, previous, origin = 0, -1 / float(self._info.fps), None
+        for frame in self._from_start():
             if count == 0:
-                self._origin = frame.pts_flicks
+                origin = frame.pts_flicks
             pts_s = previous + 1 / float(self._info.fps)
-            if frame.pts_flicks is not None and self._origin is not None:
-                stamped_s = (frame.pts_flicks - self._origin) / FLICKS_PER_S
+            if frame.pts_flicks is not None and origin is not None:
+                stamped_s = (frame.pts_flicks - origin) / FLICKS_PER_S
                 pts_s = stamped_s if stamped_s > previous else previous + 1e-6
-            yield DecodedFrame(pts_s=pts_s, planes=frame.planes)
+            yield DecodedFrame(pts_s=pts_s, planes=_shaped(frame))
+            del frame
             count, previous = count + 1, pts_s
         promised = self._info.frame_count
         log.debug("media.decode_finished", frames=count, promised=promised, errors=self.errors)
@@ -141,109 +151,123 @@ class SourceVideo:
             again = index in run.indexes[at + 1 : at + 2]
             yield kept[index].copy() if again else kept.pop(index)
 
+    def _from_start(self) -> Iterator[RawFrame]:
+        """Every frame; from where the card fails, or gives anything but what the packets promise, in software."""
+        done = 0
+        if self._card and (stamps := self._promised()):
+            with self._on_trial():
+                for frame in self._run(Passage(card=self._card)):
+                    if done == len(stamps) or not frame.is_at(stamps[done]):
+                        break
+                    yield frame
+                    done += 1
+                self._expect(done == len(stamps))
+            if self._card:
+                return
+        yield from self._run(Passage(skip_frames=done))
+
+    def _promised(self) -> "array[int] | None":
+        with ffmpeg.patience_as("E110", "reading the packets"), ffmpeg.open_file(self._path) as file:
+            return hardware.promised_flicks(file, self._info, self._limits)
+
+    @contextmanager
+    def _on_trial(self) -> Iterator[None]:
+        """Let the card try: what goes wrong with it is no error, but this picture is done with it."""
+        try:
+            yield
+        except InputError as error:
+            log.info("media.card_given_up", card=self._card, codec=self._info.codec, reason=error.message)
+            self._card = None
+
+    def _expect(self, all_came: bool) -> None:
+        if not all_came or self.errors:
+            raise InputError("E110", f"not the frames that were promised, or complaints ({self.errors})")
+
     def _range(self, first: int, last: int, pts_s: NDArray[np.float64]) -> Iterator[tuple[int, Planes]]:
         """Frames `first..last` (inclusive), by seeking while that leads to the stamps of the table."""
         index = first
-        while (target := self._seek_target(index, pts_s)) is not None:
-            for frame in self._stream(from_flicks=target, count=last - index + 1):
-                if not self._matches(frame, index, pts_s):
-                    break
-                yield index, frame.planes
+        if self._card and self._origin_flicks() is not None:
+            with self._on_trial():
+                for planes in self._matching(index, last, pts_s, self._card):
+                    yield index, planes
+                    index += 1
+                self._expect(index > last)
+        while index <= last and self._seek_target(index, pts_s) is not None:
+            for planes in self._matching(index, last, pts_s):
+                yield index, planes
                 index += 1
-            if index > last:
-                return
-            log.info("media.seek_missed", demuxer=self._info.demuxer, frame=index, lead_s=self._lead_s)
-            self._may_seek, self._lead_s = self._lead_s < UNSURE_LEAD_S, UNSURE_LEAD_S
-        for frame in self._stream(skip_frames=index, count=last - index + 1):
-            yield index, frame.planes
-            index += 1
+            if index <= last:
+                log.info("media.seek_missed", demuxer=self._info.demuxer, frame=index, lead_s=self._lead_s)
+                self._may_seek, self._lead_s = self._lead_s < UNSURE_LEAD_S, UNSURE_LEAD_S
+        if index <= last:
+            for frame in self._run(Passage(skip_frames=index, count=last - index + 1)):
+                yield index, _shaped(frame)
+                index += 1
         if index <= last:
             raise InputError("E110", f"frame {index} cannot be decoded a second time")
+
+    def _matching(self, first: int, last: int, pts_s: NDArray[np.float64], card: str | None = None) -> Iterator[Planes]:
+        """Frames from `first` on, up to the first that has not the stamp of the table."""
+        passage = Passage(skip_frames=first, count=last - first + 1, card=card)
+        if (target := self._seek_target(first, pts_s)) is not None and self._beginning is not None:
+            passage = replace(
+                passage, skip_frames=0, from_flicks=target, lead_s=self._lead_s, size=self._beginning.size
+            )
+        for index, frame in enumerate(self._run(passage), first):
+            if not frame.is_at(self._flicks_at(float(pts_s[index]))):
+                return
+            yield _shaped(frame)
 
     def _seek_target(self, first: int, pts_s: NDArray[np.float64]) -> int | None:
         """Absolute stamp of frame `first`, or None when decoding from the start is better or surer."""
         if not self._may_seek or first < NEAR_FRAMES:
             return None
-        if self._origin is None:
-            for frame in self._stream(count=1):
-                self._origin = frame.pts_flicks
-        if self._origin is None:
+        if self._origin_flicks() is None:
             self._may_seek = False
             return None
-        return self._origin + round(float(pts_s[first]) * FLICKS_PER_S)
+        return self._flicks_at(float(pts_s[first]))
 
-    def _matches(self, frame: StampedFrame, index: int, pts_s: NDArray[np.float64]) -> bool:
-        if frame.pts_flicks is None or self._origin is None:
-            return False
-        expected = self._origin + round(float(pts_s[index]) * FLICKS_PER_S)
-        return abs(frame.pts_flicks - expected) <= SAME_FLICKS
+    def _flicks_at(self, pts_s: float) -> int:
+        return (self._origin_flicks() or 0) + round(pts_s * FLICKS_PER_S)
 
-    def _stream(
-        self, *, skip_frames: int = 0, from_flicks: int | None = None, count: int | None = None
-    ) -> Iterator[StampedFrame]:
-        """Run one decoder; a stop of the consumer ends it."""
-        info = self._info
-        with ExitStack() as stack:
-            stack.enter_context(ffmpeg.patience_as("E110", "decoding the picture"))
-            file = stack.enter_context(ffmpeg.open_file(self._path))
-            if self._picture is None:
-                self._picture = self._look(file)
-            size_bytes = self._picture.frame_bytes
-            stamps_fd, writing_fd = os.pipe()
-            stack.callback(os.close, stamps_fd)
-            try:
-                output = self._graph(file, writing_fd, skip_frames, from_flicks, 1 if info.is_still else count)
-                leash = ffmpeg.decoder_leash(self._limits)
-                child = stack.enter_context(ffmpeg.start(output, leash=leash, pass_fds=(file.fd, writing_fd)))
-            finally:
-                os.close(writing_fd)
-            stamps = child.reads(stamps_fd)
-            while True:
-                data: Planes = np.empty(size_bytes, np.uint8)
-                got = child.stdout.fill(data.data)
-                if got < size_bytes:
-                    break
-                line = stamps.line()
-                while line and not line.startswith(b"frame:"):
-                    line = stamps.line()
-                yield StampedFrame(pts_of(line), _even(data, self._picture))
-            self._judge(child.finish(), got)
+    def _origin_flicks(self) -> int | None:
+        """Stamp of the file's first frame."""
+        if self._beginning is None:
+            self._beginning = BEGINNINGS.get(self._identity())
+        if self._beginning is None:
+            for _ in self._run(Passage(count=1)):
+                pass
+        return None if self._beginning is None else self._beginning.pts_flicks
 
-    def _look(self, file: ffmpeg.OpenFile) -> Picture:
-        picture = probe.look(file, self._info.demuxer, self._info.stream, self._limits)
-        if picture.padded_px != (self._info.width_px, self._info.height_px):
-            raise InputError("E111", "the picture has another size than when it was inspected")
-        return picture
+    def _run(self, passage: Passage) -> Iterator[RawFrame]:
+        decoder = Decoder(self._path, self._info, self._limits)
+        is_first = not passage.skip_frames and passage.from_flicks is None
+        for frame in decoder.run(passage):
+            if is_first:
+                self._begin(frame)
+                is_first = False
+            yield frame
+            del frame  # its memory is used again
+        self.errors = decoder.errors
 
-    def _graph(
-        self, file: ffmpeg.OpenFile, stamps_fd: int, skip_frames: int, from_flicks: int | None, count: int | None
-    ) -> ffmpeg.Stream:
-        assert self._picture is not None
-        options: dict[str, object] = {"copyts": None, "an": None, "sn": None, "dn": None}
-        if from_flicks is not None:
-            at_s = from_flicks / FLICKS_PER_S - self._lead_s
-            if at_s > 0:
-                options |= {"ss": f"{at_s:.6f}", "seek_timestamp": 1, "noaccurate_seek": None}
-        aim = None if from_flicks is None else from_flicks - SAME_FLICKS
-        return ffmpeg.sink(
-            ffmpeg.source(file, self._info.demuxer, self._limits, **options)[str(self._info.stream)],
-            url="pipe:1",
-            muxer="rawvideo",
-            vf=chain(self._picture, stamps_fd=stamps_fd, skip_frames=skip_frames, from_flicks=aim),
-            pix_fmt=self._picture.output_format,
-            fps_mode="passthrough",
-            **({} if count is None else {"frames_v": count}),
-        )
+    def _begin(self, frame: RawFrame) -> None:
+        self._beginning = Beginning(frame.size, frame.pts_flicks)
+        BEGINNINGS[self._identity()] = self._beginning
+        while len(BEGINNINGS) > MOST_BEGINNINGS:
+            BEGINNINGS.pop(next(iter(BEGINNINGS)))
 
-    def _judge(self, outcome: Outcome, rest_bytes: int) -> None:
-        self.errors = outcome.errors
-        if rest_bytes or not outcome.ok:
-            raise ffmpeg.input_error(outcome, "the picture cannot be decoded to its end")
+    def _identity(self) -> Identity:
+        """What tells this file from others, and from what it was before a change."""
+        with suppress(OSError):
+            facts = self._path.stat(follow_symlinks=False)
+            return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, self._info.demuxer, self._info.stream
+        return None
 
 
-def _even(data: Planes, picture: Picture) -> Planes:
-    """Shape one raw frame; the last column or row of an odd luma plane is repeated (chroma has it already)."""
-    (width, height), (even_width, even_height) = (picture.width_px, picture.height_px), picture.padded_px
+def _shaped(frame: RawFrame) -> Planes:
+    """One frame as an array; the last column or row of an odd luma plane is repeated (chroma has it already)."""
+    data: Planes = np.frombuffer(frame.data, np.uint8)
+    (width, height), (even_width, even_height) = (frame.size.width_px, frame.size.height_px), frame.size.padded_px
     if (width, height) != (even_width, even_height):
         luma, chroma = data[: width * height].reshape(height, width), data[width * height :]
         padded = np.pad(luma, ((0, even_height - height), (0, even_width - width)), mode="edge")

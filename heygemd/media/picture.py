@@ -1,9 +1,10 @@
 """How a source frame looks, and the filter chain that makes an upright 8-bit 4:2:0 picture of it. Pure.
 
-    [autorotate] → clock in flicks → drop what comes before → one size → 8-bit 4:2:0 → stamp
+    [autorotate] → clock in flicks → drop what comes before → one size, 8-bit 4:2:0 → stamp → [autoscale]
 
-Rotation stands first because ffmpeg puts it before any chain of ours. Matrix and range are kept; a frame that is
-8-bit 4:2:0 already passes bit for bit. Odd sizes stay odd: ffmpeg's `pad` would cut the last column off first.
+Rotation stands first because ffmpeg puts it before any chain of ours; at the end it scales all frames to the size of
+the first, where we name none. Matrix and range are kept; a frame that is 8-bit 4:2:0 already passes bit for bit. Odd
+sizes stay odd: ffmpeg's `pad` would cut the last column off first.
 """
 
 import re
@@ -57,17 +58,6 @@ class Picture:
         """Width and height of the film: the next even numbers."""
         return self.width_px + self.width_px % 2, self.height_px + self.height_px % 2
 
-    @property
-    def frame_bytes(self) -> int:
-        """Size of a raw frame: chroma planes of odd pictures are rounded up."""
-        width, height = self.padded_px
-        return self.width_px * self.height_px + width * height // 2
-
-    @property
-    def output_format(self) -> str:
-        """Pixel format of the raw frames: full range keeps its own name, so that ffmpeg converts nothing."""
-        return "yuvj420p" if self.pixel_format == "yuvj420p" else "yuv420p"
-
 
 def picture_of(stream: dict[str, Any], frame: dict[str, Any]) -> Picture:
     """Read what ffprobe says about a stream and its first decoded frame."""
@@ -89,17 +79,32 @@ def picture_of(stream: dict[str, Any], frame: dict[str, Any]) -> Picture:
     )
 
 
-def chain(picture: Picture, *, stamps_fd: int, skip_frames: int = 0, from_flicks: int | None = None) -> str:
-    """Write the chain; stamps go to descriptor `stamps_fd`.
+def chain(
+    pixel_format: str,
+    colour: ColourTags,
+    *,
+    stamps_fd: int,
+    skip_frames: int = 0,
+    from_flicks: int | None = None,
+    size_px: tuple[int, int] | None = None,
+) -> str:
+    """Write the chain for a picture that decodes to `pixel_format`; stamps go to descriptor `stamps_fd`.
 
-    The first `skip_frames` frames, or those before `from_flicks`, are dropped before they cost a conversion.
+    The first `skip_frames` frames, or those before `from_flicks`, are dropped before they cost a conversion. Without
+    `size_px` the first frame that is decoded settles the size.
     """
     steps = [f"settb=1/{FLICKS_PER_S}"]
     if skip_frames:
         steps.append(f"select='gte(n,{skip_frames})'")
     if from_flicks is not None:
         steps.append(f"trim=start_pts={from_flicks}")
-    return ",".join([*steps, _conversion(picture), f"format={picture.output_format}", stamp(stamps_fd)])
+    steps += [_conversion(pixel_format, colour, size_px), f"format={output_format(pixel_format)}", stamp(stamps_fd)]
+    return ",".join(steps)
+
+
+def output_format(pixel_format: str) -> str:
+    """Pixel format of the raw frames: full range keeps its own name, so that ffmpeg converts nothing."""
+    return "yuvj420p" if pixel_format == "yuvj420p" else "yuv420p"
 
 
 def stamp(fd: int) -> str:
@@ -133,16 +138,16 @@ def tags_filter(colour: ColourTags) -> str:
     return "setparams=" + ":".join(known) if known else "null"
 
 
-def _conversion(picture: Picture) -> str:
-    steps = [f"scale={picture.width_px}:{picture.height_px}", SCALER]
-    if picture.pixel_format in UNTOUCHED:
+def _conversion(pixel_format: str, colour: ColourTags, size_px: tuple[int, int] | None) -> str:
+    steps = [f"scale={SCALER}", *(f"{side}={px}" for side, px in zip("wh", size_px or (), strict=False))]
+    if pixel_format in UNTOUCHED:
         return ":".join(steps)
-    span = picture.colour.range or "tv"
+    span = colour.range or "tv"
     steps += ["interl=-1", f"out_range={span}"]
-    matrix = SCALE_MATRICES.get(picture.colour.matrix or "")
+    matrix = SCALE_MATRICES.get(colour.matrix or "")
     if matrix:
         steps.append(f"out_color_matrix={matrix}")
-    if not NOT_YUV.match(picture.pixel_format):
+    if not NOT_YUV.match(pixel_format):
         steps += [f"in_range={span}", *([f"in_color_matrix={matrix}"] if matrix else [])]
     return ":".join(steps)
 

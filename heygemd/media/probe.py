@@ -25,6 +25,9 @@ from heygemd.media.sound import SoundTrack, listen
 
 log = structlog.get_logger(__name__)
 
+Description = dict[str, Any]
+"""Streams and format of a file, as ffprobe names what it tells."""
+
 JSON_BYTES = 16 << 20
 """Longest answer of ffprobe that is read: 64 streams with side data need far less."""
 
@@ -123,7 +126,7 @@ def probe_audio(path: Path, limits: Limits) -> AudioInfo:
     )
 
 
-def describe(file: OpenFile, demuxer: str, limits: Limits) -> tuple[dict[str, Any], str]:
+def describe(file: OpenFile, demuxer: str, limits: Limits) -> tuple[Description, str]:
     """Streams and format of a file as ffprobe tells them, and what it complained about."""
     return _ask(file, demuxer, limits, "-show_entries", STREAM_ENTRIES)
 

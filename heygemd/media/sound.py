@@ -11,9 +11,13 @@ from heygemd.filesystem import whole_file
 from heygemd.jobs.job import AudioInfo
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg
-from heygemd.media.ffmpeg import OpenFile
+from heygemd.media.child import Outcome
+from heygemd.media.ffmpeg import OpenFile, Stream
 
 log = structlog.get_logger(__name__)
+
+COUNTING_LEVEL = "repeat+level+info"
+"""What was counted is a message of this level."""
 
 SPEECH_HZ = 16_000
 SPEECH_SAMPLE_BYTES = 4
@@ -42,19 +46,30 @@ class Heard:
 
 def listen(file: OpenFile, track: SoundTrack, limits: Limits) -> Heard:
     """Decode a stream to nowhere, counting; stops one second after the longest length that is allowed."""
-    output = ffmpeg.sink(
-        ffmpeg.source(file, track.demuxer, limits, vn=None, sn=None, dn=None)[str(track.stream)],
+    source = ffmpeg.source(file, track.demuxer, limits, vn=None, sn=None, dn=None)
+    with ffmpeg.patience_as("E105", "decoding the sound"):
+        leash = ffmpeg.decoder_leash(limits, wall_s=limits.probe_wall_s + ffmpeg.reading_s(file.size_bytes))
+        outcome = ffmpeg.run(counting(source, track, limits), leash=leash, pass_fds=(file.fd,), level=COUNTING_LEVEL)
+    heard = heard_by(outcome, track)
+    if not outcome.ok and not heard.sample_count:
+        raise ffmpeg.input_error(outcome, "the sound cannot be decoded")
+    return heard
+
+
+def counting(source: Stream, track: SoundTrack, limits: Limits) -> Stream:
+    """Write the output of a process of level `COUNTING_LEVEL` that `heard_by` understands."""
+    return ffmpeg.sink(
+        source[str(track.stream)],
         url="-",
         muxer="null",
         af=f"aformat=sample_rates={track.rate_hz},volumedetect",
         t=limits.max_duration_s + 1,
     )
-    with ffmpeg.patience_as("E105", "decoding the sound"):
-        leash = ffmpeg.decoder_leash(limits, wall_s=limits.probe_wall_s + ffmpeg.reading_s(file.size_bytes))
-        outcome = ffmpeg.run(output, leash=leash, pass_fds=(file.fd,), level="repeat+level+info")
+
+
+def heard_by(outcome: Outcome, track: SoundTrack) -> Heard:
+    """Read what such a process counted."""
     counts = [int(n) for n in re.findall(r"n_samples: (\d+)", outcome.stderr)]
-    if not outcome.ok and not sum(counts):
-        raise ffmpeg.input_error(outcome, "the sound cannot be decoded")
     peaks = [float(db) for db in re.findall(r"max_volume: (-?[\d.]+|-inf) dB", outcome.stderr)]
     return Heard(
         sample_count=sum(counts) // track.channels,

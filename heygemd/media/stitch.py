@@ -11,7 +11,7 @@ Joining MP4 files plainly shifts every joint by a rounding error at 24000/1001, 
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -50,6 +50,8 @@ class StitchFacts:
 
     audio_codec: str
     audio_copied: bool
+    description: probe.Description | None = field(default=None, compare=False)
+    """What ffprobe says about the film, where it had to be asked: for `verify_film`."""
 
 
 def stitch(
@@ -81,11 +83,13 @@ def stitch(
             limits=limits,
             wall_s=limits.stall_s + ffmpeg.reading_s(size_bytes) + float(film_s),
         )
-        copied = audio_info.codec in COPIED_CODECS and not fit_sound and joint.copy_sound()
-        if not copied:
+        described = joint.copy_sound() if audio_info.codec in COPIED_CODECS and not fit_sound else None
+        if described is None:
             joint.encode_sound(film_s if fit_sound else None)
+    copied = described is not None
     log.debug("media.film_stitched", segments=len(segments), audio_copied=copied)
-    return StitchFacts(audio_codec=audio_info.codec if copied else "aac", audio_copied=copied)
+    codec = audio_info.codec if copied else "aac"
+    return StitchFacts(audio_codec=codec, audio_copied=copied, description=described)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,18 +104,20 @@ class _Joint:
     limits: Limits
     wall_s: float
 
-    def copy_sound(self) -> bool:
-        """Write the film with the sound as it is; False when the copy would not be as long as what was decoded."""
+    def copy_sound(self) -> probe.Description | None:
+        """Write the film with the sound as it is, and describe it; None when that is not as long as it was decoded."""
         offset_s = self._start_offset_s()
         outcome = self._write({"c_a": "copy"}, {"itsoffset": f"{float(offset_s):.6f}"} if offset_s else {})
         if any(outcome.says(text) for text in ffmpeg.DISK_FULL):
             raise ffmpeg.output_error(outcome, "the film cannot be written")
-        if outcome.ok and abs(self._sound_s() - self.info.duration_s) <= COPY_TOLERANCE_S:
-            return True
+        if outcome.ok:
+            description, _ = probe.describe(self.film, "mov", self.limits)
+            if abs(_sound_s(description) - self.info.duration_s) <= COPY_TOLERANCE_S:
+                return description
         log.info(
             "media.sound_copy_refused", codec=self.info.codec, reason=outcome.reason if not outcome.ok else "length"
         )
-        return False
+        return None
 
     def encode_sound(self, film_s: Fraction | None) -> None:
         """Write the film with the sound as AAC, padded or cut to `film_s` if that is given."""
@@ -146,9 +152,9 @@ class _Joint:
         starts = seconds(document["format"].get("start_time")), seconds(track.get("start_time"))
         return starts[0] - starts[1] if starts[0] is not None and starts[1] is not None else Fraction(0)
 
-    def _sound_s(self) -> Fraction:
-        document, _ = probe.describe(self.film, "mov", self.limits)
-        return next(seconds(s["duration"]) or Fraction(0) for s in document["streams"] if s["codec_type"] == "audio")
+
+def _sound_s(description: probe.Description) -> Fraction:
+    return next(seconds(s["duration"]) or Fraction(0) for s in description["streams"] if s["codec_type"] == "audio")
 
 
 @contextmanager

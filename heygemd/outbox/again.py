@@ -146,6 +146,7 @@ _FACTS: dict[str, Callable[[object], bool]] = {
     "film_s": _is_length,
     "audio_codec": _is_text,
     "audio_copied": lambda value: isinstance(value, bool),
+    "encoder": _is_text,
     "touched_frames": _is_count,
     "passed_frames": _is_count,
     "device": _is_text,

@@ -17,6 +17,7 @@ from heygemd import __version__
 from heygemd.errors import ADVICE
 from heygemd.jobs.job import EngineName, InputFile, Job, RenderOptions
 from heygemd.jobs.states import JobState
+from heygemd.media.encoders import described
 from heygemd.naming import printable
 from heygemd.planning.plan import FilmFacts, Order, Plan
 
@@ -121,6 +122,8 @@ class Report:
     film_s: float | None = None
     audio_codec: str | None = None
     audio_copied: bool | None = None
+    encoder: str | None = None
+    """What wrote the picture, with its settings: `x264 veryfast crf 18`."""
     touched_frames: int | None = None
     passed_frames: int | None = None
     wall_s: float
@@ -179,6 +182,7 @@ class Report:
             film_s=round(facts.duration_s, 3),
             audio_codec=facts.audio_codec,
             audio_copied=facts.audio_copied,
+            encoder=described(film.plan.encoder, crf=order.options.crf, preset=order.options.preset),
             touched_frames=facts.touched_frames,
             passed_frames=facts.passed_frames,
             wall_s=round(worked_s, 3),

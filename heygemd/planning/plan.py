@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from heygemd import __version__
-from heygemd.jobs.job import AudioInfo, EngineName, RenderOptions, VideoInfo
-from heygemd.limits import Limits
+from heygemd.jobs.job import AudioInfo, EncoderName, EngineName, RenderOptions, VideoInfo
+from heygemd.limits import DetectorName, EncoderWish, Limits
 from heygemd.planning.segments import Segment
 from heygemd.planning.timeline import Timeline
 
@@ -40,6 +40,23 @@ class EngineChoice:
     weights: Path | None = None
     """Weights the user brought; None for an engine whose weights ship with the package."""
     weights_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerChoice:
+    """Who follows the faces of a job, settled before its first task."""
+
+    detector: DetectorName | None = None
+    """What finds the faces that face-alignment then follows; None: the built-in tracker does both."""
+    models_dir: Path | None = None
+    """Where its weights lie, seen there and compared with the catalogue."""
+    reason: str = ""
+    """Why, for people."""
+
+    @property
+    def name(self) -> str:
+        """Return what the setting calls it."""
+        return "built-in" if self.detector is None else "face-alignment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +76,11 @@ class Order:
     engine: EngineChoice
     max_segment_s: float
     min_segment_s: float = 8.0
-    face_models: Path | None = None
-    """Where face-alignment's weights lie, if its tracker is to follow the faces."""
+    tracker: TrackerChoice = field(default_factory=TrackerChoice)
     workers: int = 1
     """Workers that the film may be spread over, as the machine stood when the order was made."""
+    encoder: EncoderWish = "x264"
+    """What the film is to be written with; the analysis settles it."""
     version: str = __version__
 
     @property
@@ -104,6 +122,8 @@ class Analysis:
     """Ticks at which the source cuts to another scene, rising: good places for a joint."""
     pauses_s: tuple[tuple[float, float], ...] = ()
     """Start and stop of the stretches of the sound in which nobody speaks, rising: good places, too."""
+    encoder: EncoderName = EncoderName.X264
+    """What writes the film: every segment of it, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +139,11 @@ class Plan:
     def hash(self) -> str:
         """12 hex digits over everything that can change a pixel or a time stamp."""
         return hashlib.sha256(to_json(self).encode()).hexdigest()[:12]
+
+    @property
+    def encoder(self) -> EncoderName:
+        """What writes every segment of the film."""
+        return self.analysis.encoder
 
     @property
     def segments_dir(self) -> Path:
@@ -183,6 +208,8 @@ class Task:
     batch_size: int = 16
     limits: Limits = field(default_factory=Limits)
     """What the strangers' files may cost; no part of the plan, for it changes no pixel."""
+    hardware_decoding: bool = False
+    """The card of the worker may decode; no part of the plan either."""
 
 
 class EventKind(StrEnum):
@@ -218,7 +245,7 @@ class Event:
     device: str = ""
     """Set by `ready`: what the worker really runs on."""
     precision: str = ""
-    """Set by `ready`: number format of the engine's network, as torch names it (`float16`); empty: it has none."""
+    """Set by `ready`: number format of the engine's network (`float16`, `openvino bfloat16`); empty: it has none."""
     cached: tuple[str, ...] = ()
     """Set by a finished analysis: which of `track` and `speech` came from the cache."""
     analysis: Analysis | None = None

@@ -19,35 +19,51 @@ from heygemd.limits import Limits
 from heygemd.media.frames import SourceVideo
 from heygemd.media.probe import probe_audio
 from heygemd.media.sound import decode_speech
-from heygemd.planning.plan import Analysis, Order, to_json
+from heygemd.planning.plan import Analysis, Order, TrackerChoice, to_json
 from heygemd.render.arrays import map_arrays
 from heygemd.render.cache import entry_name, obtain, save_arrays
 from heygemd.render.clock import ticks_of
+from heygemd.render.encoder_choice import Settle, always_x264
 from heygemd.render.engine import Footage, Likeness, LipSync, Speech
 from heygemd.render.faces.choice import choose
 from heygemd.render.faces.crowd import Crowd
 from heygemd.render.faces.track import TRACKER_VERSION, FaceTrack
 from heygemd.render.faces.tracker import track_crowd
 from heygemd.render.joints import longest, scene_ticks
+from heygemd.render.pipeline import Item, ReadAhead
 from heygemd.render.stopwatch import Report, Stopwatch
 
 log = structlog.get_logger(__name__)
 
-FAN_VERSION = "fan68-1"
-"""In place of the built-in tracker's, where face-alignment follows the faces."""
+FAN_VERSION = "fan68-2"
+"""In place of the built-in tracker's, where face-alignment follows the faces; behind it the name of its detector."""
 STAMPS_VERSION = "stamps-1"
 """In place of the tracker's, where only time stamps are taken."""
 
+READ_AHEAD_FRAMES = 6
+"""The tracker takes four at once, and begins with them when it has seen that the fifth is of the same scene."""
+
 
 def analyse(
-    order: Order, engine: LipSync, limits: Limits, report: Report, device: str = "cpu"
+    order: Order,
+    engine: LipSync,
+    limits: Limits,
+    report: Report,
+    device: str = "cpu",
+    *,
+    settle_encoder: Settle = always_x264,
+    card: str | None = None,
 ) -> tuple[Analysis, dict[str, float], tuple[str, ...]]:
     """Look at the whole clip and hear the whole sound; `device` is torch's name of where faces are followed.
 
-    Returns what the plan needs, seconds by stage, and which of `track`, `likeness` and `speech` came from the cache.
-    Raises InputError E131 when no frame shows a face.
+    `settle_encoder` says what will write the film; `card`, as torch calls it, decodes what it can. Returns what the
+    plan needs, seconds by stage, and which of `track`, `likeness` and `speech` came from the cache. Raises InputError
+    E131 when no frame shows a face.
     """
-    return _Analysis(order=order, engine=engine, limits=limits, report=report, device=device).carry_out()
+    return _Analysis(
+        order=order, engine=engine, limits=limits, report=report, device=device, settle_encoder=settle_encoder,
+        card=card,
+    ).carry_out()  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +75,8 @@ class _Analysis:
     limits: Limits
     report: Report
     device: str
+    settle_encoder: Settle
+    card: str | None
 
     def carry_out(self) -> tuple[Analysis, dict[str, float], tuple[str, ...]]:
         order, engine, watch = self.order, self.engine, Stopwatch()
@@ -73,11 +91,13 @@ class _Analysis:
         speech, knew_speech = self._listen()
         watch.lap("listen")
         ticks = ticks_of(track.pts_s, order.video_info.fps)
+        written = self.settle_encoder(order, self.limits)
         analysis = Analysis(
             tick_count=len(ticks),
             face_frames=faces,
             source_frames=len(track.pts_s),
-            warnings=(*order.video_info.warnings, *order.audio_info.warnings),
+            warnings=(*order.video_info.warnings, *order.audio_info.warnings, *written.warnings),
+            encoder=written.encoder,
             scene_ticks=scene_ticks(track.scene[ticks]),
             pauses_s=longest(engine.pauses(speech)),
         )
@@ -104,10 +124,11 @@ class _Analysis:
     def _find_faces(self) -> Crowd:
         order, info = self.order, self.order.video_info
         frames = ((frame.pts_s, frame.planes) for frame in self._source.decode())
-        follow = track_crowd if order.face_models is None else _fan(order.face_models)
+        follow = _tracker_of(order.tracker)
         crowd = follow(
-            frames, lambda done: self.report(done, info.frame_count), scratch=order.work_dir, device=self.device
-        )
+            _ahead(lambda: frames), lambda done: self.report(done, info.frame_count),
+            scratch=order.work_dir, device=self.device,
+        )  # fmt: skip
         self._refuse_nothing(len(crowd.pts_s))
         return crowd
 
@@ -125,7 +146,7 @@ class _Analysis:
 
     @property
     def _source(self) -> SourceVideo:
-        return SourceVideo(self.order.video, self.order.video_info, self.limits)
+        return SourceVideo(self.order.video, self.order.video_info, self.limits, card=self.card)
 
     def _refuse_nothing(self, frame_count: int) -> None:
         if not frame_count:
@@ -133,7 +154,8 @@ class _Analysis:
 
     @property
     def _tracker_version(self) -> str:
-        return TRACKER_VERSION if self.order.face_models is None else FAN_VERSION
+        detector = self.order.tracker.detector
+        return TRACKER_VERSION if detector is None else f"{FAN_VERSION}-{detector}"
 
     @property
     def _reading(self) -> tuple[object, ...]:
@@ -155,7 +177,7 @@ class _Analysis:
             footage = Footage(
                 track=track,
                 video=order.video_info,
-                read=lambda frames: source.read(frames, track.pts_s),
+                read=lambda frames: _ahead(partial(source.read, frames, track.pts_s)),
                 hear=self._hear_clip,
                 folder=order.work_dir,
             )
@@ -198,10 +220,18 @@ class _Analysis:
             raw.unlink()
 
 
-def _fan(models_dir: Path) -> Callable[..., Crowd]:
+def _ahead(open_source: Callable[[], Iterator[Item]]) -> Iterator[Item]:
+    """Decode beside what is done with the frames."""
+    with ReadAhead(open_source, most=READ_AHEAD_FRAMES) as frames:
+        yield from frames
+
+
+def _tracker_of(choice: TrackerChoice) -> Callable[..., Crowd]:
+    if choice.detector is None or choice.models_dir is None:
+        return track_crowd
     from heygemd.render.faces.fan import track_clip_fan  # noqa: PLC0415  # numba alone takes seconds
 
-    return partial(track_clip_fan, models_dir=models_dir)
+    return partial(track_clip_fan, models_dir=choice.models_dir, detector=choice.detector)
 
 
 def _save(arrays: Likeness, path: Path) -> None:

@@ -94,9 +94,21 @@ def region_around(
     return Region(x=x0, y=y0, width=x1 - x0, height=y1 - y0)
 
 
+def parts_of(
+    planes: NDArray[np.uint8], region: Region
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Take views of Y, U and V of an I420 picture (uint8[height * 3 // 2, width], C-contiguous) inside the region."""
+    width, height = planes.shape[1], planes.shape[0] * 2 // 3
+    chroma = planes[height:].reshape(2, height // 2, width // 2)
+    x, y = region.x, region.y
+    luma = planes[y : y + region.height, x : x + region.width]
+    half = chroma[:, y // 2 : (y + region.height) // 2, x // 2 : (x + region.width) // 2]
+    return luma, half[0], half[1]
+
+
 def read_bgr(planes: NDArray[np.uint8], region: Region, coding: YuvCoding) -> Bgr:
     """Convert the region of an I420 picture (uint8[height * 3 // 2, width], C-contiguous) to BGR."""
-    luma, u, v = _cut(planes, region)
+    luma, u, v = parts_of(planes, region)
     yuv = cv2.merge([luma.astype(np.float32), _grow(u), _grow(v)])
     return np.asarray(cv2.transform(yuv, coding.to_bgr), np.float32)
 
@@ -110,7 +122,7 @@ def write_bgr(
     byte stays as it is.
     """
     yuv = np.asarray(cv2.transform(picture, coding.to_yuv), np.float32)
-    luma, u, v = _cut(planes, region)
+    luma, u, v = parts_of(planes, region)
     np.copyto(luma, _bytes(yuv[:, :, 0]), where=mask)
     blocks = mask[0::2] | mask[1::2]
     blocks = blocks[:, 0::2] | blocks[:, 1::2]
@@ -119,16 +131,6 @@ def write_bgr(
     )
     np.copyto(u, _bytes(small[:, :, 1]), where=blocks)
     np.copyto(v, _bytes(small[:, :, 2]), where=blocks)
-
-
-def _cut(planes: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Take views of the three planes inside the region."""
-    width, height = planes.shape[1], planes.shape[0] * 2 // 3
-    chroma = planes[height:].reshape(2, height // 2, width // 2)
-    x, y = region.x, region.y
-    luma = planes[y : y + region.height, x : x + region.width]
-    half = chroma[:, y // 2 : (y + region.height) // 2, x // 2 : (x + region.width) // 2]
-    return luma, half[0], half[1]
 
 
 def _grow(plane: NDArray[np.uint8]) -> NDArray[np.float32]:

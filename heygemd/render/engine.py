@@ -44,6 +44,10 @@ class Weights:
     path: Path
     sha256: str | None = None
     """What the plan names; another content is refused."""
+    backend: str = "auto"
+    """What computes with them on a CPU, as the setting `render.backend` names it."""
+    cache_dir: Path | None = None
+    """Where it is kept what does so fastest on this machine; None: it is found out each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +133,10 @@ class LipSync(Protocol):
 
     @property
     def precision(self) -> str:
-        """Number format of its network, as torch names it (`float16`); empty for an engine that has none."""
+        """Number format of its network (`float16`), after what computes it if that is not torch (`openvino bfloat16`).
+
+        Empty for an engine that has none.
+        """
         ...
 
     def listen(self, sound: NDArray[np.float32], pulse: Pulse = unheard) -> Speech:

@@ -10,7 +10,7 @@ import time
 import traceback
 from typing import Any
 
-LIBRARIES = ("numpy", "scipy.signal", "cv2", "safetensors", "librosa")
+LIBRARIES = ("numpy", "scipy.ndimage", "cv2", "safetensors", "librosa")
 """What workers load beside torch, in the order in which one failing would make the next fail."""
 SIDE = 64
 """Rows and columns of the two matrices that are multiplied on each device."""

@@ -27,6 +27,7 @@ from typing_extensions import override
 
 from heygemd.jobs.job import EngineName
 from heygemd.planning.plan import Event, Task, TaskKind, from_json
+from heygemd.render.encoder_choice import EncoderChoice
 from heygemd.render.engine import Clip, Footage, Likeness, LipSync, Performance, Speech, Weights
 from heygemd.render.footprint import Footprint, Usage
 from heygemd.render.pulse import Pulse, unheard
@@ -251,12 +252,22 @@ def _load(store: Store, name: EngineName, weights: Weights | None, device: str) 
     return ScarceEngine(load_engine(name, weights, device), store)
 
 
-def _build(store: Store, label: str, *, engine: LipSync, device: str, out: TextIO, footprint: Footprint) -> Worker:
+def _build(
+    store: Store,
+    label: str,
+    *,
+    engine: LipSync,
+    device: str,
+    out: TextIO,
+    footprint: Footprint,
+    encoders: EncoderChoice,
+) -> Worker:
     """Make the worker; with a pretended card it goes by the name that the daemon gave it."""
     return ScarceWorker(
         engine=engine,
         device=label if store.ration.card_bytes else device,
         footprint=ScarceFootprint(footprint.torch_device, store=store),
+        encoders=encoders,
         store=store,
         out=out,
     )

@@ -6,26 +6,33 @@ decode ─▶ engine ─▶ x264, all streamed ─▶ segments-<hash>/00007.mp4 
 finish    concatenate, add the sound, verify, contact sheet, facts ─▶ film-<hash>.mp4 (last)   (`film.py`)
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
+import structlog
 
 from heygemd.errors import InputError
 from heygemd.filesystem import write_text
 from heygemd.limits import Limits
-from heygemd.media.frames import SourceVideo
-from heygemd.media.segment import SegmentWriter
+from heygemd.media.encoders import EncoderPlace
+from heygemd.media.frames import Planes, SourceVideo
+from heygemd.media.segment import ANYWHERE, SegmentWriter
 from heygemd.planning.plan import Plan, RenderFacts, from_json, to_json
 from heygemd.planning.segments import Segment
 from heygemd.render.arrays import map_arrays
 from heygemd.render.clock import ticks_of
-from heygemd.render.engine import Clip, LipSync, Performance
+from heygemd.render.engine import Clip, LipSync, Overlapping, Performance
 from heygemd.render.faces.track import FaceTrack
+from heygemd.render.pipeline import ReadAhead, WriteBehind, frames_waiting
 from heygemd.render.pulse import Pulse, unheard
+from heygemd.render.sheet import SourceShots
 from heygemd.render.stopwatch import Report, Stopwatch
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,43 +68,111 @@ def stage(plan: Plan, engine: LipSync, pulse: Pulse = unheard) -> Staged:
 
 
 def render_segment(
-    plan: Plan, segment: Segment, staged: Staged, *, batch_size: int, limits: Limits, report: Report
+    plan: Plan,
+    segment: Segment,
+    staged: Staged,
+    *,
+    batch_size: int,
+    limits: Limits,
+    report: Report,
+    place: EncoderPlace = ANYWHERE,
+    card: str | None = None,
 ) -> RenderFacts:
-    """Render the half-open range of `segment` into its file; memory does not grow with its length."""
-    order, clip, watch = plan.order, staged.clip, Stopwatch()
-    target = plan.segments_dir / segment.file_name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = SourceVideo(order.video, order.video_info, limits)
-    frames = source.read(clip.source_frames[segment.start : segment.stop].tolist(), clip.track.pts_s)
+    """Render the half-open range of `segment` into its file; memory does not grow with its length.
+
+    `card`, as torch calls it, decodes what it can.
+
+    Frames are read ahead and written behind by threads of their own, and the next batch is begun before the one before
+    is finished: alive are the frames on two belts (`frames_waiting`), those of two batches, and one or two on the way.
+    """
+    info, watch = plan.order.video_info, Stopwatch()
+    waiting = frames_waiting(batch_size, info.width_px * info.height_px * 3 // 2)
+    shots = SourceShots(plan, segment, staged.clip.track, staged.clip.source_frames)
     touched = done = 0
-    writer = SegmentWriter(
+    with (
+        WriteBehind(partial(_write, plan, segment, place), most=waiting) as sink,
+        ReadAhead(partial(_read, plan, segment, staged.clip, limits, card), most=waiting) as frames,
+    ):
+        batches = _batches(frames, batch_size, watch)
+        for batch, painted in _painted(staged.performance, segment.start, _seen(batches, segment.start, shots)):
+            watch.lap("render")
+            done, touched = done + len(batch), touched + sum(painted)
+            batch.reverse()
+            while batch:  # whoever else holds the batch holds no frame of it any longer
+                sink.put(batch.pop())
+            watch.lap("encode")
+            report(done, segment.frame_count)
+        if done != segment.frame_count:
+            raise InputError("E110", f"the picture gave {done} of {segment.frame_count} frames")
+        sink.drain()
+        watch.lap("encode")
+        cpu_s = {"paint": watch.cpu_s, "read": frames.cpu_s, "write": sink.cpu_s}
+        facts = RenderFacts(touched_frames=touched, passed_frames=done - touched, seconds=watch.seconds)
+        # Before the segment itself: a segment that exists always has its facts.
+        shots.save()
+        write_text((plan.segments_dir / segment.file_name).with_suffix(".json"), to_json(facts))
+    log.debug("render.segment_painted", frames=done, **{f"{stage}_cpu_s": round(s, 3) for stage, s in cpu_s.items()})
+    return facts
+
+
+def _read(plan: Plan, segment: Segment, clip: Clip, limits: Limits, card: str | None) -> Iterator[Planes]:
+    source = SourceVideo(plan.order.video, plan.order.video_info, limits, card=card)
+    return source.read(clip.source_frames[segment.start : segment.stop].tolist(), clip.track.pts_s)
+
+
+def _write(plan: Plan, segment: Segment, place: EncoderPlace, frames: Iterator[Planes]) -> None:
+    order, target = plan.order, plan.segments_dir / segment.file_name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with SegmentWriter(
         target,
         info=order.video_info,
         fps=plan.timeline.fps,
         crf=order.options.crf,
         preset=order.options.preset,
-    )
-    with writer:
-        for batch in _batches(frames, batch_size):
-            watch.lap("decode")
-            touched += sum(staged.performance.render(segment.start + done, batch))
-            watch.lap("render")
-            for planes in batch:
-                writer.write(planes)
-            watch.lap("encode")
-            done += len(batch)
-            report(done, segment.frame_count)
-        if done != segment.frame_count:
-            raise InputError("E110", f"the picture gave {done} of {segment.frame_count} frames")
-        facts = RenderFacts(touched_frames=touched, passed_frames=done - touched, seconds=watch.seconds)
-        # Before the segment itself: a segment that exists always has its facts.
-        write_text(target.with_suffix(".json"), to_json(facts))
-    return facts
+        encoder=plan.encoder,
+        place=place,
+    ) as writer:
+        for planes in frames:
+            writer.write(planes)
 
 
-def _batches(frames: Iterator[NDArray[np.uint8]], size: int) -> Iterator[Sequence[NDArray[np.uint8]]]:
-    while batch := list(islice(frames, size)):
+def _batches(frames: Iterator[Planes], size: int, watch: Stopwatch) -> Iterator[list[Planes]]:
+    while True:
+        batch = list(islice(frames, size))
+        watch.lap("decode")
+        if not batch:
+            return
         yield batch
+
+
+def _seen(batches: Iterator[list[Planes]], start: int, shots: SourceShots) -> Iterator[list[Planes]]:
+    """Show every frame to the contact sheet while it is still the source's."""
+    for batch in batches:
+        for number in range(len(batch)):
+            shots.see(start + number, batch[number])
+        start += len(batch)  # before the batch is emptied by whoever gets it
+        yield batch
+
+
+def _painted(
+    performance: Performance, start: int, batches: Iterator[list[Planes]]
+) -> Iterator[tuple[list[Planes], Sequence[bool]]]:
+    """Paint batch after batch; where the network works by itself the next one is begun before."""
+    if not isinstance(performance, Overlapping):
+        for batch in batches:
+            count = len(batch)
+            yield batch, performance.render(start, batch)
+            start += count
+        return
+    begun: deque[tuple[list[Planes], Callable[[], Sequence[bool]]]] = deque()
+    for batch in batches:
+        begun.append((batch, performance.begin(start, batch)))
+        start += len(batch)
+        if len(begun) > 1:
+            before, finish = begun.popleft()
+            yield before, finish()
+    for before, finish in begun:
+        yield before, finish()
 
 
 def segment_facts(plan: Plan) -> list[RenderFacts]:

@@ -28,7 +28,7 @@ from heygemd.vitals import Vitals
 
 _FROM_REPORT = (
     "stage_s", "wall_s", "realtime_factor", "frames", "fps", "width_px", "height_px", "sha256", "size_bytes", "device",
-    "engine", "engine_version", "cached", "warnings", "versions",
+    "engine", "engine_version", "encoder", "cached", "warnings", "versions",
 )  # fmt: skip
 """What the report of a film knows and the store does not."""
 

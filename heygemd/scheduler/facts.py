@@ -177,6 +177,8 @@ class Retry:
     """The attempt does not count."""
     needs_device_alone: bool = False
     may_use_refuge: bool = False
+    without_card_encoder: bool = False
+    """The film is begun again with x264: whoever works on it must stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +230,8 @@ class Failure:
     """There is a card with more memory."""
     memory_waited_s: float = 0.0
     """How long the job has been short of memory with the smallest batch."""
+    encoder_faults: int = 0
+    """How often a card's encoder has failed the film, this time included."""
 
 
 @dataclass(slots=True)

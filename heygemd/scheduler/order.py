@@ -6,11 +6,19 @@ from pathlib import Path
 
 from heygemd.errors import InputError, SetupError
 from heygemd.jobs.job import EngineName, Job
-from heygemd.planning.plan import EngineChoice, Order
+from heygemd.planning.plan import EngineChoice, Order, TrackerChoice
 from heygemd.settings import RenderSettings
 
 ChooseEngine = Callable[[EngineName], EngineChoice]
 """Settles `auto` and finds the weights; raises SetupError E402 when there are none."""
+ChooseTracker = Callable[[EngineName, str, RenderSettings], TrackerChoice]
+"""The same for who follows faces, of an engine that will probably run on the device with this label."""
+
+
+def built_in_tracker(engine: EngineName, device: str, settings: RenderSettings) -> TrackerChoice:
+    """Choose the tracker that needs nothing."""
+    del engine, device, settings
+    return TrackerChoice()
 
 
 def make_order(
@@ -21,13 +29,16 @@ def make_order(
     cache_dir: Path,
     settings: RenderSettings,
     choose: ChooseEngine,
+    choose_tracker: ChooseTracker = built_in_tracker,
     workers: int = 1,
+    device: str = "cpu",
 ) -> Order:
     """Return `saved`, the order of an earlier run, if it still holds, else a new one to be spread over `workers`.
 
     It holds while inputs, engine, weights and our version are the same. Options and what segments are cut by stay as
-    they were saved: a setting changed in the middle of a film, or a device that came, is for the next film.
-    Raises InputError for inputs that cannot be named or used, SetupError when the engine cannot be had.
+    they were saved: a setting changed in the middle of a film, or a device that came, is for the next film. `device` is
+    where it will probably run. Raises InputError for inputs that cannot be named or used, SetupError when the engine
+    or the tracker cannot be had.
     """
     if job.video is None or job.audio is None:
         raise InputError("E102", "a film needs a picture and a sound, and one of the two is not there")
@@ -35,6 +46,7 @@ def make_order(
         raise InputError("E110", "the files were never found to be usable")
     for file in job.inputs:
         _check_name(file.path)
+    engine = _engine(job.options.engine, saved, choose)
     order = Order(
         job_id=job.id,
         work_dir=work_dir,
@@ -46,13 +58,15 @@ def make_order(
         audio_sha256=job.audio.sha256,
         audio_info=job.media.audio,
         options=job.options,
-        engine=_engine(job.options.engine, saved, choose),
+        engine=engine,
         max_segment_s=settings.segment_s,
         min_segment_s=settings.min_segment_s,
-        face_models=settings.face_models,
         workers=workers,
+        encoder=settings.encoder,
     )
-    return saved if saved and _as_begun(order, saved) == saved else order
+    if saved and _as_begun(order, saved) == saved:
+        return saved
+    return replace(order, tracker=choose_tracker(engine.name, device, settings))
 
 
 def _as_begun(order: Order, saved: Order) -> Order:
@@ -62,8 +76,9 @@ def _as_begun(order: Order, saved: Order) -> Order:
         options=saved.options,
         max_segment_s=saved.max_segment_s,
         min_segment_s=saved.min_segment_s,
-        face_models=saved.face_models,
+        tracker=saved.tracker,
         workers=saved.workers,
+        encoder=saved.encoder,
     )
 
 

@@ -26,7 +26,7 @@ from heygemd.scheduler.facts import Decision, Dismiss, GiveUp, JobFacts, Rules, 
 from heygemd.scheduler.floor import WORN
 from heygemd.scheduler.gauge import Gauge
 from heygemd.scheduler.lanes import Lanes
-from heygemd.scheduler.order import ChooseEngine
+from heygemd.scheduler.order import ChooseEngine, ChooseTracker, built_in_tracker
 from heygemd.scheduler.outcome import FilmReady, JobFailed, JobProgress, Outcome
 from heygemd.scheduler.outlook import Outlook
 from heygemd.scheduler.policy import assign
@@ -64,6 +64,7 @@ class Scheduler:
         choose_engine: ChooseEngine,
         clock: Callable[[], float],
         wall: Callable[[], datetime],
+        choose_tracker: ChooseTracker = built_in_tracker,
     ) -> None:
         self._store, self._pool = store, pool
         self._settings, self._choose_engine = settings, choose_engine
@@ -75,8 +76,9 @@ class Scheduler:
         rates = Rates()
         self._accounts = Accounts(self._treasury, rates)
         self._works = Works(
-            store, self._crew, self._treasury, rates, settings, limits, state_dir, choose_engine, clock, wall
-        )
+            store, self._crew, self._treasury, rates, settings, limits, state_dir, choose_engine, clock, wall,
+            choose_tracker,
+        )  # fmt: skip
         self._waits: dict[str, Wait] = {}
         """Why jobs got nothing at the latest tick."""
 
@@ -219,6 +221,7 @@ class Scheduler:
         """Let the policy decide about a failed task, and carry that out."""
         job_id = work.job.id
         work.failed_starts = 0 if failed.was_ready else work.failed_starts + 1
+        work.encoder_faults += failed.code == verdict.CARD_ENCODER
         failure = self._treasury.judge_memory(work.describe(failed), failed)
         is_shortage = verdict.is_shortage(failure)
         if is_shortage and failure.batch_size == 1 and work.short_since_s is None:
@@ -249,12 +252,22 @@ class Scheduler:
         if answer.needs_fresh_worker:
             self._crew.kill(failed.worker)
         work.obey(answer, failed.task.kind)
+        if answer.without_card_encoder:
+            self._begin_again_with_x264(work, failed)
         if answer.delay_s:
             work.rests += 1
             code = failed.code or (verdict.code_of(failure) if is_shortage else "E500")
             self._works.rest(work.job, answer.delay_s, code, failed.message, refund=answer.refund)
             if code == verdict.CHANGED_WEIGHTS:
                 self._works.reconsider(job_id)
+
+    def _begin_again_with_x264(self, work: Work, failed: TaskFailed) -> None:
+        """Take every worker off the film before its plan changes; the next tick hands out the new one."""
+        self._crew.release(work.job.id)
+        try:
+            work.do_without_card_encoder(failed.message)
+        except ResourceError as error:  # its segments fail once more when the disk is back, and it is tried again
+            self._works.rest(work.job, verdict.rest_s(work.rests), error.code, error.message, refund=True)
 
     # Handing out ------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ half the batch ▸ a fresh worker ▸ no worker beside it ▸ wait for what othe
 
 from dataclasses import replace
 
-from heygemd.errors import FaultError, InputError, SetupError, error_for
+from heygemd.errors import FaultError, HeygemdError, InputError, SetupError, error_for
 from heygemd.scheduler.facts import Failure, GiveUp, Retry, Rules
 
 REST_FIRST_S = 5.0
@@ -17,6 +17,10 @@ CHANGED_WEIGHTS = "E409"
 TIMES_CHANGED = 3
 """Exchanged so often is damaged."""
 """A worker that ended before it was ready is tried again sooner: nothing was computed yet."""
+CARD_ENCODER = "E304"
+"""A card's video encoder has no session left, or broke."""
+CARD_ENCODER_TRIES = 2
+"""So often, whatever went well in between: sessions are taken by others for as long as it pleases them."""
 SHORTAGES = frozenset({"E301", "E303"})
 """Graphics memory, main memory."""
 MAY_BE_SHORTAGES = frozenset({None, "E110", "E500", "E501", "E502"})
@@ -51,12 +55,24 @@ def judge(failure: Failure, rules: Rules) -> Retry | GiveUp:
         return _judge_refusal(failure, error)
     if isinstance(error, FaultError):
         return _judge_fault(replace(failure, message=error.message), error.code, rules)
+    return _judge_encoder(failure) if error.code == CARD_ENCODER else _judge_machine(failure, error, rules)
+
+
+def _judge_machine(failure: Failure, error: HeygemdError, rules: Rules) -> Retry | GiveUp:
     # Of the faults of the machine only a lost device can be the job's own doing, so only that one is counted.
     is_counted = error.code == "E302" and failure.was_ready
     if is_counted and failure.attempts >= rules.max_attempts:
         message = f"it was started {failure.attempts} times; last: {error.message}"
         return GiveUp(job_id=failure.job_id, code="E501", message=message)
     return _rest(failure, needs_fresh_worker=error.code == "E302" or not failure.was_ready, refund=not is_counted)
+
+
+def _judge_encoder(failure: Failure) -> Retry:
+    """Try again a little later, then do without it: a film never fails because of a card's encoder."""
+    answer = _rest(failure, needs_fresh_worker=False, refund=True)
+    if failure.encoder_faults < CARD_ENCODER_TRIES:
+        return answer
+    return replace(answer, delay_s=0.0, without_card_encoder=True)
 
 
 def _judge_refusal(failure: Failure, error: InputError | SetupError) -> Retry | GiveUp:

@@ -14,7 +14,7 @@ from heygemd.planning.segments import Segment
 from heygemd.planning.timeline import frames_for
 from heygemd.scheduler.crew import Hand, TaskFailed
 from heygemd.scheduler.facts import Failure, JobFacts, Retry, Share
-from heygemd.scheduler.order import ChooseEngine, make_order
+from heygemd.scheduler.order import ChooseEngine, ChooseTracker, built_in_tracker, make_order
 from heygemd.scheduler.outcome import JobProgress, Stage
 from heygemd.scheduler.pace import Pace
 from heygemd.scheduler.rates import Rates
@@ -32,6 +32,7 @@ def take_up(
     limits: Limits,
     choose: ChooseEngine,
     *,
+    choose_tracker: ChooseTracker = built_in_tracker,
     workers: int = 1,
     rates: Rates | None = None,
     device: str = "cpu",
@@ -50,7 +51,9 @@ def take_up(
         cache_dir=state_dir / "cache",
         settings=settings,
         choose=choose,
+        choose_tracker=choose_tracker,
         workers=workers,
+        device=device,
     )
     workdir.open_for(order)
     return Work(
@@ -60,6 +63,7 @@ def take_up(
         progress=workdir.look(order),
         batch_most=settings.batch_size,
         limits=limits,
+        hardware_decoding=settings.hardware_decoding,
         aging_s=settings.aging_s,
         rates=rates or Rates(),
         likely_device=device,
@@ -77,6 +81,7 @@ class Work:
     batch_most: int
     """Frames at once; halved when memory was short, and kept so for this job."""
     limits: Limits
+    hardware_decoding: bool
     aging_s: float
     rates: Rates
     likely_device: str
@@ -90,6 +95,8 @@ class Work:
     """Workers in a row that ended for this job before they were ready."""
     is_stale: bool = False
     """A task has ended, but its files could not be looked at yet."""
+    encoder_faults: int = 0
+    """How often a card's encoder has failed the film."""
     has_strikes: bool = False
     """The store counts strikes against the present task."""
     device: str = ""
@@ -129,6 +136,11 @@ class Work:
             self.batch_most = verdict.batch_size
         self.needs_device_alone = self.needs_device_alone or verdict.needs_device_alone
         self.may_use_refuge = self.may_use_refuge or verdict.may_use_refuge
+
+    def do_without_card_encoder(self, reason: str) -> None:
+        """Begin the picture again with x264; raises ResourceError E202 when the disk refuses."""
+        self.workdir.do_without_card_encoder(self.order, reason)
+        self.look()
 
     def note_success(self) -> None:
         """Forget what went wrong before: a task has ended well."""
@@ -173,6 +185,7 @@ class Work:
             attempts=self._attempts,
             failed_starts=self.failed_starts,
             rests=self.rests,
+            encoder_faults=self.encoder_faults,
             was_alone=failed.was_alone,
             is_cpu=failed.slot == "cpu",
         )
@@ -264,4 +277,5 @@ class Work:
             segment=segment,
             batch_size=self.batch_most,
             limits=self.limits,
+            hardware_decoding=self.hardware_decoding,
         )

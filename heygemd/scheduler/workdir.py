@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from heygemd.errors import ResourceError
 from heygemd.filesystem import sync_folder, write_text
+from heygemd.jobs.job import EncoderName
 from heygemd.planning.plan import (
     Analysis,
     FilmFacts,
@@ -165,6 +166,25 @@ class WorkDir:
             present = _finished_files(plan.segments_dir)
             missing = tuple(s for s in plan.segments if not _is_rendered(s, present))
             return Progress(plan=plan, missing=missing, film=self._film(plan))
+
+    def do_without_card_encoder(self, order: Order, reason: str) -> None:
+        """Begin the film again with x264, as far as its picture is concerned; a film begun so is left alone.
+
+        The analysis comes first: the plan is only made from it, and a plan that outlives a crash in between is whole.
+        Segments of the plan before lie in a folder of their own, so the two encoders never meet in one film.
+        """
+        with _disk_faults(self.path):
+            analysis = self._read(order.analysis_file, Analysis)
+            if analysis is None or analysis.encoder is EncoderName.X264:
+                return
+            warning = f"the film was made with x264, for the card's encoder gave out: {reason}"
+            analysis = replace(analysis, encoder=EncoderName.X264, warnings=(*analysis.warnings, warning))
+            write_text(order.analysis_file, to_json(analysis))
+            before = self._read(self.plan_file, Plan)
+            write_text(self.plan_file, to_json(make_plan(order, analysis)))
+            if before is not None:
+                shutil.rmtree(before.segments_dir, ignore_errors=True)
+        log.warning("workdir.encoder_changed", job_id=order.job_id, reason=reason)
 
     def note_took(self, kind: TaskKind, seconds: Seconds, device: str, cached: Sequence[str] = ()) -> None:
         """Keep what a whole-clip task took, where it ran and what it had from the cache.

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
@@ -41,7 +42,7 @@ TERM_AFTER_S = 2.0
 KILL_AFTER_S = 5.0
 """From letting go of the leash to SIGKILL; and from the end of the events pipe to SIGKILL."""
 DEFAULT_LOGS = LogChoice()
-WORKER_COMMAND = (sys.executable, "-u", "-X", "faulthandler", "-m", "heygemd.render.worker")
+WORKER_COMMAND = (sys.executable, "-u", "-X", "faulthandler", "-m", "heygemd.render")
 """Unbuffered, and with the stack of a crash: a worker's last words must reach the log."""
 
 
@@ -126,7 +127,8 @@ class LocalWorkers:
     """Workers as child processes of this machine, each in a session of its own.
 
     `uuids` says what a card is called whatever its number: device label → UUID. `threads`: cores that one worker may
-    count on; 0: all there are.
+    count on; 0: all there are. `backend`: what computes a network on a CPU (setting `render.backend`); `cache_dir`:
+    where workers keep what they measured of this machine.
     """
 
     def __init__(
@@ -137,9 +139,16 @@ class LocalWorkers:
         clock: Callable[[], float] = time.monotonic,
         uuids: Mapping[str, str] = MappingProxyType({}),
         threads: int = 0,
+        backend: str = "auto",
+        cache_dir: Path | None = None,
     ) -> None:
         self._logs = logs
-        self._command = (*command, *(("--threads", str(threads)) if threads > 0 else ()))
+        self._command = (
+            *command,
+            *(("--threads", str(threads)) if threads > 0 else ()),
+            *(("--backend", backend) if backend != "auto" else ()),
+            *(("--cache", str(cache_dir)) if cache_dir else ()),
+        )
         self._clock = clock
         self._uuids = dict(uuids)
         self._children: dict[int, _Child] = {}

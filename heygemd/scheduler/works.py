@@ -13,7 +13,7 @@ from heygemd.jobs.store import JobStore
 from heygemd.limits import Limits
 from heygemd.scheduler import verdict
 from heygemd.scheduler.crew import Crew
-from heygemd.scheduler.order import ChooseEngine
+from heygemd.scheduler.order import ChooseEngine, ChooseTracker
 from heygemd.scheduler.outcome import FilmReady, JobFailed, Outcome
 from heygemd.scheduler.rates import Rates
 from heygemd.scheduler.rests import Rests
@@ -39,10 +39,12 @@ class Works:
         choose_engine: ChooseEngine,
         clock: Callable[[], float],
         wall: Callable[[], datetime],
+        choose_tracker: ChooseTracker,
     ) -> None:
         self._store, self._crew, self._treasury, self._rates = store, crew, treasury, rates
         self._settings, self._limits = settings, limits
-        self._state_dir, self._choose_engine, self._wall = state_dir, choose_engine, wall
+        self._state_dir, self._wall = state_dir, wall
+        self._choose_engine, self._choose_tracker = choose_engine, choose_tracker
         self.rests = Rests(clock, wall)
         self._works: dict[str, Work] = {}
         self._reported: dict[str, JobState] = {}
@@ -139,6 +141,8 @@ class Works:
             "job.taken_up",
             job_id=job.id,
             engine=work.order.engine.name,
+            tracker=work.order.tracker.name,
+            tracker_reason=work.order.tracker.reason,
             next=work.progress.next_kind,
             frames_done=work.progress.frames_done,
             frames_total=work.progress.frames_total,
@@ -153,6 +157,7 @@ class Works:
             self._settings,
             self._limits,
             self._choose_engine,
+            choose_tracker=self._choose_tracker,
             workers=self._treasury.spread(engine, job),
             rates=self._rates,
             device=self._treasury.likely_device(engine),

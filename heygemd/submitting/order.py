@@ -27,11 +27,11 @@ _FILM_SUFFIX = ".mp4"
 _NAME_BYTES = NAME_MAX_BYTES - len(".mp4.json") - len(".v99999")
 _ONE = RenderOptions(
     engine=EngineName.ATLAS, length=LengthPolicy.AUTO, silence=SilenceRule.CLOSE, audio_offset_ms=0, crf=1,
-    preset="fast", face="left", idle_motion=False,
+    preset="fast", face="left", idle_motion=False, detail=False,
 )  # fmt: skip
 _OTHER = RenderOptions(
     engine=EngineName.WAV2LIP, length=LengthPolicy.LOOP, silence=SilenceRule.SOURCE, audio_offset_ms=1, crf=2,
-    preset="slow", face="right", idle_motion=True,
+    preset="slow", face="right", idle_motion=True, detail=True,
 )  # fmt: skip
 """Two sets that differ in every field: laid under the same manifest, they show what it says itself."""
 

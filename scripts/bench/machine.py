@@ -12,7 +12,7 @@ import psutil
 from heygemd.scheduler.devices import find_devices
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PACKAGES = ("heygemd", "torch", "numpy", "opencv-python-headless")
+PACKAGES = ("heygemd", "torch", "openvino", "numpy", "opencv-python", "opencv-python-headless")
 
 
 def facts() -> dict[str, Any]:

@@ -153,7 +153,7 @@ class Shard:
             children = daemon.children()
             nursery = [child for child in children if "forkserver" in " ".join(child.cmdline())]
             found = {
-                "worker": [child for child in children if "heygemd.render.worker" in child.cmdline()],
+                "worker": [child for child in children if "heygemd.render" in child.cmdline()],
                 "nursery": nursery,
                 "helper": [child for server in nursery for child in server.children()],
             }[victim]

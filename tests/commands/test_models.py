@@ -197,7 +197,7 @@ def test_all_models_of_an_engine_are_fetched(small: Model, tmp_path: Path, monke
 
     monkeypatch.setattr(pulling.Pull, "fetch", remembered)
     assert heygemd("pull", "--all-of", "faces", "--accept-licence", "--dir", str(tmp_path)).exit_code == 0
-    assert fetched == ["s3fd", "fan4", "fan4-torchscript", "small"]
+    assert fetched == ["s3fd", "fan4", "fan4-torchscript", "blazeface", "blazeface-anchors", "small"]
 
 
 def test_a_checkpoint_is_pulled_converted_and_used(tmp_path: Path, web, monkeypatch: pytest.MonkeyPatch) -> None:

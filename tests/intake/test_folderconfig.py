@@ -77,6 +77,7 @@ def test_everything_that_a_config_may_say_is_read():
     audio_offset_ms = -40
     face = "index:2"
     idle_motion = false
+    detail = false
     crf = 0
     preset = "slow"
     """
@@ -85,7 +86,7 @@ def test_everything_that_a_config_may_say_is_read():
         orphan_timeout_s=3600.0,
         options=OptionChoice(
             engine=EngineName.ATLAS, length=LengthPolicy.AUTO, silence=SilenceRule.SOURCE, audio_offset_ms=-40, crf=0,
-            preset="slow", face="index:2", idle_motion=False,
+            preset="slow", face="index:2", idle_motion=False, detail=False,
         ),
     )  # fmt: skip
 

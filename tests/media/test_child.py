@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.media.child import STDERR_KEPT_BYTES, Child, Leash, StalledError
+from heygemd.media.child import STDERR_KEPT_BYTES, Child, Leash
 from heygemd.media.ffmpeg import require_tools
+from heygemd.media.pipes import StalledError
 
 EASY = Leash(stall_s=10)
 

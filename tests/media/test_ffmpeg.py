@@ -10,7 +10,8 @@ import pytest
 from heygemd.errors import FaultError, InputError, ResourceError, SetupError
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg
-from heygemd.media.child import Leash, Outcome, StalledError
+from heygemd.media.child import Leash, Outcome
+from heygemd.media.pipes import StalledError
 
 
 def outcome(stderr: str) -> Outcome:
@@ -85,7 +86,7 @@ def test_old_or_crippled_tools_are_refused(
 ) -> None:
     for name in ("ffmpeg", "ffprobe"):
         (tmp_path / name).write_text(
-            f"#!/bin/sh\n[ $1 = -version ] && echo 'ffmpeg version 4.4\nlibavutil {avutil}' || echo '{encoder}'\n"
+            f"#!/bin/sh\necho 'ffmpeg version 4.4\n  libavutil     {avutil} / 59.  8.100' >&2\necho '{encoder}'\n"
         )
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")

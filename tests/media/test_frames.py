@@ -1,9 +1,11 @@
 """Frames come out exactly once, in order, and the same again by number; segments go in bit for bit."""
 
 import itertools
+import os
 import random
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from heygemd.errors import InputError
 from heygemd.jobs.job import ColourTags, VideoInfo
 from heygemd.limits import Limits
+from heygemd.media import child
+from heygemd.media.decoder import Passage
 from heygemd.media.frames import SourceVideo
 from heygemd.media.probe import probe_video
 from heygemd.media.segment import SegmentWriter
@@ -96,18 +100,18 @@ def test_decoding_gives_every_frame_once_with_its_time(film: Film, limits: Limit
 def test_a_seek_that_misses_is_noticed(film: Film, limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
     path = film("open.mp4", *OPEN_GOP, rate="30000/1001")
     source, frames, pts_s = decoded(path, limits)
-    streams = []
-    plain = source._stream
+    passages = []
+    plain = source._run
 
-    def overshooting(**options: int | None) -> object:
-        streams.append(options)
-        aim = options.get("from_flicks")
-        return plain(**options) if aim is None else plain(**{**options, "from_flicks": aim + 70_000_000})
+    def overshooting(passage: Passage) -> object:
+        passages.append(passage)
+        aim = passage.from_flicks
+        return plain(passage if aim is None else replace(passage, from_flicks=aim + 70_000_000))
 
-    monkeypatch.setattr(source, "_stream", overshooting)
+    monkeypatch.setattr(source, "_run", overshooting)
     for index, planes in zip(range(60, 70), source.read(range(60, 70), pts_s), strict=True):
         assert np.array_equal(planes, frames[index])
-    assert streams[-1]["skip_frames"] == 60
+    assert passages[-1].skip_frames == 60
 
 
 def test_a_rotated_clip_comes_out_upright(film: Film, make: Film, limits: Limits) -> None:
@@ -276,3 +280,61 @@ def test_real_clips_give_every_frame_they_promise(shared_media: Path, limits: Li
         path = shared_media / name
         info = probe_video(path, limits)
         assert sum(1 for _ in SourceVideo(path, info, limits).decode()) == info.frame_count
+
+
+def test_a_picture_of_another_size_than_inspected_gives_no_frame(film: Film, limits: Limits, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(film("plain.mp4", "-c:v", "libx264", seconds=4).read_bytes())
+    info = probe_video(path, limits)
+    source = SourceVideo(path, info, limits)
+    frames = list(source.decode())
+    path.write_bytes(film("larger.mp4", "-c:v", "libx264", size="256x144").read_bytes())
+    os.utime(path, ns=(1, 1))
+    pts_s = np.array([frame.pts_s for frame in frames])
+    for read in (source.decode(), source.read([0], pts_s), SourceVideo(path, info, limits).read([60], pts_s)):
+        with pytest.raises(InputError, match="another size") as caught:
+            next(read)  # type: ignore[call-overload]
+        assert caught.value.code == "E111"
+
+
+def test_a_size_that_changes_on_the_way_is_scaled_to_the_first(film: Film, limits: Limits, tmp_path: Path) -> None:
+    small, large = (film(f"{size}.ts", "-c:v", "libx264", size=size, seconds=2) for size in ("128x72", "256x144"))
+    path = tmp_path / "both.ts"
+    late = ("-itsoffset", "2", "-i", str(large), "-c", "copy", "-f", "mpegts", "-copyts", str(tmp_path / "late.ts"))
+    subprocess.run(["ffmpeg", "-v", "error", *late], check=True)
+    path.write_bytes(small.read_bytes() + (tmp_path / "late.ts").read_bytes())
+    info = probe_video(path, limits)
+    assert (info.width_px, info.height_px) == (128, 72)
+    found = list(SourceVideo(path, info, limits).decode())
+    assert len(found) == 100
+    assert {frame.planes.shape for frame in found} == {(108, 128)}
+    pts_s = np.array([frame.pts_s for frame in found])
+    late_ones = SourceVideo(path, info, limits).read([97, 98, 99], pts_s)
+    for planes, frame in zip(late_ones, found[97:], strict=True):
+        assert np.abs(planes.astype(int) - frame.planes).max() <= 8, "scaled by other hands, but the same picture"
+
+
+def test_frames_are_read_by_one_process_for_each_run(
+    film: Film, limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film("open.mp4", *OPEN_GOP, rate="30000/1001")
+    info = probe_video(path, limits)
+    started = []
+    plain = child.subprocess.Popen
+    monkeypatch.setattr(child.subprocess, "Popen", lambda *args, **how: started.append(args) or plain(*args, **how))
+    pts_s = np.array([frame.pts_s for frame in SourceVideo(path, info, limits).decode()])
+    assert len(started) == 1
+    list(SourceVideo(path, info, limits).read(range(60, 80), pts_s))
+    assert len(started) == 2, "where the file begins is known from the first time"
+
+
+def test_a_frame_that_is_kept_stays_as_it_is(film: Film, limits: Limits) -> None:
+    path = film("plain.mp4", "-c:v", "libx264", seconds=4)
+    source = SourceVideo(path, probe_video(path, limits), limits)
+    kept, sums = [], []
+    for number, frame in enumerate(source.decode()):
+        if number % 3 == 0:
+            kept.append(frame.planes[10:20])
+            sums.append(int(frame.planes[10:20].sum()))
+    assert [int(piece.sum()) for piece in kept] == sums
+    assert len(set(sums)) > 20

@@ -8,7 +8,10 @@ import pytest
 
 from heygemd.errors import FaultError
 from heygemd.limits import Limits
-from heygemd.media.verify import FilmCheck, verify_film
+from heygemd.media import child, ffmpeg, probe
+from heygemd.media.frames import SourceVideo
+from heygemd.media.probe import probe_video
+from heygemd.media.verify import FilmCheck, Shots, verify_film
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -86,3 +89,59 @@ def test_a_cut_film_is_our_fault(check: Callable[..., FilmCheck], good: Path, tm
     with pytest.raises(FaultError) as caught:
         check(tmp_path / "a.mp4")
     assert caught.value.code == "E502"
+
+
+def test_the_frames_that_are_wanted_are_shown_as_they_are(
+    check: Callable[..., FilmCheck], good: Path, limits: Limits
+) -> None:
+    shown: list[tuple[int, bytes]] = []
+    shots = Shots(frames=[0, 7, 49], show=lambda frame, planes: shown.append((frame, bytes(planes))))
+    assert check(good, shots=shots).frame_count == 50
+    decoded = [frame.planes.tobytes() for frame in SourceVideo(good, probe_video(good, limits), limits).decode()]
+    assert shown == [(frame, decoded[frame]) for frame in (0, 7, 49)]
+
+
+def test_large_frames_and_many_stamps_do_not_wait_for_each_other(check: Callable[..., FilmCheck], make: Make) -> None:
+    """Frames that fill their pipe, and between them more stamps than theirs holds."""
+    still = ("-f", "lavfi", "-i", "color=s=1280x720:r=25:d=60", "-f", "lavfi", "-i", "sine=d=60:r=8000")
+    long = make("long.mp4", *still, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
+    wanted = [0, 1, 1498, 1499]
+    seen: list[int] = []
+    shots = Shots(frames=wanted, show=lambda frame, planes: seen.append(frame))
+    size = {"width_px": 1280, "height_px": 720}
+    assert check(long, frame_count=1500, sound_s=Fraction(60), shots=shots, **size).frame_count == 1500
+    assert seen == wanted
+
+
+def test_one_process_decodes_all_and_one_describes(
+    check: Callable[..., FilmCheck], good: Path, limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    plain = child.subprocess.Popen
+    monkeypatch.setattr(child.subprocess, "Popen", lambda *args, **how: started.append(args) or plain(*args, **how))
+    shots = Shots(frames=[3], show=lambda frame, planes: None)
+    check(good, shots=shots)
+    assert len(started) == 2
+    with ffmpeg.open_file(good) as file:
+        description, _ = probe.describe(file, "mov", limits)
+    started.clear()
+    check(good, shots=shots, description=description)
+    assert len(started) == 1
+
+
+def test_progress_is_told_once_a_second(check: Callable[..., FilmCheck], good: Path) -> None:
+    told: list[int] = []
+    check(good, progress=told.append)
+    assert told == [25, 50]
+
+
+def test_damage_in_the_sound_is_seen(check: Callable[..., FilmCheck], make: Make, tmp_path: Path) -> None:
+    still = ("-f", "lavfi", "-i", "color=s=128x72:r=25:d=2", *GOOD[4:])
+    film = make("still.mp4", *still, "-c:v", "libx264", "-c:a", "aac", "-b:a", "192k")
+    assert check(film).frame_count == 50
+    data = bytearray(film.read_bytes())
+    at = data.index(b"mdat") + (len(data) - data.index(b"mdat")) * 2 // 3
+    data[at : at + 2000] = bytes(reversed(data[at : at + 2000]))
+    (tmp_path / "a.mp4").write_bytes(data)
+    with pytest.raises(FaultError):
+        check(tmp_path / "a.mp4")

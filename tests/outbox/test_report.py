@@ -21,6 +21,7 @@ def test_report_of_a_film_says_everything(samples) -> None:
     assert told["stage_s"] == {"decode": 0.5, "render": 3.0}
     assert told["cached"] == ["track"]
     assert (told["engine"], told["engine_version"], told["weights"]) == ("atlas", "atlas-1", None)
+    assert told["encoder"] == "x264 veryfast crf 18"
     assert list(told["versions"]) == ["ffmpeg", "heygemd", "torch"]
     assert told["inputs"]["video"] == {"name": "anna.mp4", "size_bytes": 3, "sha256": "aa", "evidence": ["quiet"]}
     assert told["options"]["length"] == "auto"

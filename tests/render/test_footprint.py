@@ -2,12 +2,14 @@
 
 import mmap
 import os
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 
+from heygemd.media.child import Child, Leash
 from heygemd.render.footprint import SAMPLE_EVERY_S, Footprint
 
 MB = 1_000_000
@@ -18,8 +20,9 @@ class Proc:
 
     def __init__(self, folder):
         self.folder = folder
-        (folder / "self/task" / str(os.getpid())).mkdir(parents=True)
+        (folder / "self").mkdir()
         (folder / "self/clear_refs").touch()
+        self.pids = []
         self.own(peak=100, now=80)
         self.children({})
 
@@ -27,7 +30,7 @@ class Proc:
         self._write(os.getpid(), peak, now)
 
     def children(self, peaks):
-        (self.folder / f"self/task/{os.getpid()}/children").write_text("".join(f"{pid} " for pid in peaks))
+        self.pids = list(peaks)
         for pid, peak in peaks.items():
             self._write(pid, peak, peak)
 
@@ -49,7 +52,7 @@ def clock():
 
 @pytest.fixture
 def footprint(proc, clock):
-    made = Footprint("cpu", proc=proc.folder, clock=lambda: clock[0])
+    made = Footprint("cpu", proc=proc.folder, clock=lambda: clock[0], children=lambda: proc.pids)
     made.reset()
     return made
 
@@ -113,18 +116,6 @@ def test_where_the_kernel_forgets_no_peak_the_samples_count(footprint, proc, clo
     assert (usage.peak_rss_bytes, usage.rss_bytes) == (120 << 10, 90 << 10)
 
 
-def test_without_a_list_of_children_they_are_found_all_the_same(footprint, proc):
-    (proc.folder / f"self/task/{os.getpid()}/children").unlink()
-    child = subprocess.Popen(["sleep", "60"])
-    try:
-        proc._write(child.pid, 33, 33)
-        footprint.sample()
-    finally:
-        child.kill()
-        child.wait()
-    assert footprint.read().peak_rss_bytes == 133 << 10
-
-
 def fill_fresh_memory(size_bytes):
     """Have this much more, and give it back: what the allocator has at hand may be resident already."""
     with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as pages:
@@ -144,17 +135,21 @@ def test_real_peaks_are_seen_and_forgotten():
     assert after.peak_rss_bytes < grown.peak_rss_bytes - 40 * MB
 
 
-def test_a_real_child_counts_while_it_lives_and_its_peak_after_it_has_shrunk():
+@pytest.mark.parametrize("thread", ["the main thread", "another"])
+def test_a_real_child_counts_while_it_lives_and_its_peak_after_it_has_shrunk(thread):
     large = "import sys; x = bytearray(60_000_000); del x; print(1, flush=True); sys.stdin.read()"
+    start = partial(Child, [sys.executable, "-S", "-c", large], leash=Leash(stall_s=20), feed=True)
     footprint = Footprint("cpu")
     footprint.reset()
     before = footprint.read()
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-S", "-c", large], **pipes) as child:
-        child.stdout.readline()
-        footprint.sample()
-        child.stdin.close()
+    with ThreadPoolExecutor(1) as other:
+        child = other.submit(start).result() if thread == "another" else start()
+        with child:
+            child.stdout.line()
+            footprint.sample()
     assert footprint.read().peak_rss_bytes > before.peak_rss_bytes + 60 * MB
+    footprint.reset()
+    assert footprint.read().peak_rss_bytes < before.peak_rss_bytes + 40 * MB, "it is over"
 
 
 def test_frames_of_what_failed_are_let_go_though_the_error_is_still_held():

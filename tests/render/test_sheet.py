@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heygemd.render.faces.track import FaceTrack
-from heygemd.render.sheet import CELL_PX, COLUMNS, chosen_frames, write_sheet
+from heygemd.render.sheet import CELL_PX, COLUMNS, chosen_frames, face_cell, write_sheet
 
 
 def planes(width, height, luma):
@@ -33,9 +33,8 @@ def draw(folder, source, result, track, rows=None):
     """Returns the sheet as a person sees it."""
     path = folder / "sheet.jpg"
     rows = list(range(len(source))) if rows is None else rows
-    write_sheet(
-        path, source=source, result=result, source_frames=rows, times_s=[0.04 * row for row in rows], track=track
-    )
+    above, below = ([face_cell(p, track, row) for p, row in zip(side, rows, strict=False)] for side in (source, result))
+    write_sheet(path, source=above, result=below, times_s=[0.04 * row for row in rows])
     assert [entry.name for entry in folder.iterdir()] == ["sheet.jpg"]
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     assert picture is not None

@@ -16,7 +16,7 @@ from heygemd import __version__
 from heygemd.errors import SetupError
 from heygemd.modelform import form_of
 from heygemd.render.wav2lip import convert as convert_module
-from heygemd.render.wav2lip.checkpoint import load_generator
+from heygemd.render.wav2lip.checkpoint import load_weights
 from heygemd.render.wav2lip.convert import convert
 from heygemd.render.wav2lip.untrained import save_published, save_stripped, untrained_network
 
@@ -76,7 +76,7 @@ def test_halves_take_half_the_space_and_are_loaded(state: State, published: Path
     made = run(published, target, half=True)
     assert made.half_tensors == sum(tensor.is_floating_point() for tensor in state.values())
     assert made.size_bytes < 73_000_000
-    loaded = load_generator(target).state_dict()
+    loaded = load_weights(target)
     assert all(torch.equal(loaded[name], tensor.half().float()) for name, tensor in state.items() if tensor.ndim)
 
 

@@ -174,3 +174,47 @@ def test_boxes_may_lie_in_a_file(tmp_path: Path) -> None:
     assert is_mapped(mapped.boxes)
     np.testing.assert_array_equal(mapped.boxes, boxes(track))
     assert list(tmp_path.iterdir()) == []
+
+
+def reference_boxes(detected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the public program cuts out, by its rule: whole pixels, 10 rows more below, means over five."""
+    rows = []
+    for left, top, right, bottom in np.clip(detected, 0, None).astype(int):
+        rows.append([max(0, left), max(0, top), min(WIDTH, right), min(HEIGHT, bottom + 10)])
+    rects = np.array(rows, float)
+    for i in range(len(rects)):
+        window = rects[len(rects) - 5 :] if i + 5 > len(rects) else rects[i : i + 5]
+        rects[i] = window.mean(axis=0)
+    return rects
+
+
+def test_detected_boxes_are_used_as_the_reference_does() -> None:
+    count = 60
+    t = np.arange(count)
+    centre = np.stack([320 + 40 * np.sin(t / 9), 230 + 10 * np.cos(t / 5)], axis=1)
+    half = np.stack([90 + 2 * np.sin(t / 3), np.full(count, 120.0)], axis=1)  # 240 px high, as its sample faces are
+    ours = np.concatenate([centre - half, centre + half], axis=1)
+    points = np.stack([face(x, y) for x, y in centre])
+    found = boxes(track_of(points, boxes=ours.astype(np.float32)))
+    # Its pictures count from the corner of the first pixel, and its mean is over the frames to come.
+    expected = reference_boxes(ours + 0.5)[: count - 4] - 0.5
+    assert np.abs(found[2 : count - 2] - expected).max() < 1.01, "whole pixels there, parts of pixels here"
+    assert np.abs((found[2 : count - 2] - expected).mean(axis=0)).max() < 0.6
+    assert np.abs(boxes(track_of(points))[:, 1] - found[:, 1]).max() > 5, "and not made from the points"
+
+
+def test_detected_boxes_keep_to_runs_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    points = np.stack([face(300 + k) for k in range(40)])
+    detected = np.array([200, 100, 400, 340]) + rng.normal(0, 3, (40, 4)).astype(np.float32)
+    confidence = np.ones(40, np.float32)
+    confidence[20] = 0
+    points[20], detected[20] = np.nan, np.nan
+    track = track_of(points, boxes=detected.astype(np.float32), confidence=confidence)
+    whole = boxes(track)
+    monkeypatch.setattr(crops, "BLOCK_FRAMES", 7)
+    np.testing.assert_array_equal(boxes(track), whole)
+    assert np.isnan(whole[20]).all()
+    assert whole[19, 0] == pytest.approx(detected[19, 0])
+    assert whole[21, 0] == pytest.approx(detected[21, 0])
+    assert whole[10, 0] == pytest.approx(detected[8:13, 0].mean(), rel=1e-6)

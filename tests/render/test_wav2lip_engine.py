@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from heygemd.errors import InputError
@@ -23,11 +22,13 @@ from heygemd.render.faces.track import FaceTrack
 from heygemd.render.speech.mouth import MouthTracks
 from heygemd.render.wav2lip import engine as wav2lip_engine
 from heygemd.render.wav2lip.engine import Wav2Lip, Wav2LipPerformance, perform
-from heygemd.render.wav2lip.generator import EchoPainter, Generator, fastest_dtype
+from heygemd.render.wav2lip.generator import EchoPainter, Generator
 from heygemd.render.wav2lip.mel import SILENCE
-from heygemd.render.wav2lip.network import LOWER_ROW, Wav2LipNetwork
-from heygemd.render.wav2lip.paste import cut_face, window
-from heygemd.render.wav2lip.untrained import save_published, untrained_network
+from heygemd.render.wav2lip.network import LOWER_ROW
+from heygemd.render.wav2lip.paste import cut_face, lower_face_mask, window
+from heygemd.render.wav2lip.processor import Processor, by_torch
+from heygemd.render.wav2lip.untrained import save_published
+from tests.render.wav2lip_rig import folded, published
 
 WIDTH, HEIGHT, FPS = 320, 288, Fraction(25)
 Planes = NDArray[np.uint8]
@@ -74,11 +75,26 @@ def clip_of(frames: int, *, track_of: FaceTrack | None = None, spoken: Floats | 
     )
 
 
+def noisy(planes: Planes) -> Planes:
+    """The same picture with grain in every plane."""
+    grain = np.random.default_rng(7).normal(0, 4, planes.shape)
+    return np.clip(np.round(planes + grain), 0, 255).astype(np.uint8)
+
+
 class NegativePainter(EchoPainter):
     """Paints the negative, with the network's contract that the upper half may change too."""
 
     def paint(self, windows: Floats, faces: Floats, *, batch_frames: int) -> Floats:
         return 255 - faces[:, LOWER_ROW:]
+
+
+class LoudPainter(EchoPainter):
+    """Paints a mouth that is darker the louder it is."""
+
+    def paint(self, windows: Floats, faces: Floats, *, batch_frames: int) -> Floats:
+        halves = faces[:, LOWER_ROW:].copy()
+        halves[:, 14:26, 34:62] -= 15 * (windows.mean(axis=(1, 2)) - SILENCE)[:, None, None, None]
+        return halves
 
 
 class BrighterPainter(EchoPainter):
@@ -133,6 +149,41 @@ def test_only_the_lower_face_is_ever_written() -> None:
     assert np.abs(luma(after)[mouth] - luma(before)[mouth]).mean() > 10
 
 
+@pytest.mark.parametrize("detail", [True, False])
+def test_bytes_outside_the_mask_are_those_of_the_source_in_every_plane(detail: bool) -> None:
+    film = perform(clip_of(3, detail=detail), NegativePainter())
+    before = noisy(picture())
+    after = before.copy()
+    film.render(1, [after])
+    box = film.crops.boxes[1]
+    mask = np.zeros((96, 96), np.float32)
+    mask[LOWER_ROW:] = lower_face_mask(film.crops.jaws[1], box)
+    inside = cv2.dilate((mask > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    scale = (box[2:] - box[:2]) / 96
+    for plane, halved in ((np.s_[:HEIGHT], 1), (np.s_[HEIGHT:], 2)):
+        one, other = (
+            planes[plane].reshape(-1, HEIGHT // halved, WIDTH // halved).astype(np.int16) for planes in (before, after)
+        )
+        for y, x in np.argwhere((one != other).any(axis=0)):
+            place = (np.array([x, y]) * halved + (halved - 1) / 2 - box[:2]) / scale - 0.5
+            assert inside[tuple(np.clip(np.round(place).astype(int)[::-1], 0, 95))]
+
+
+def test_detail_gives_noise_back_that_the_square_does_not_carry() -> None:
+    before = noisy(picture())
+    with_detail, without = before.copy(), before.copy()
+    perform(clip_of(3), EchoPainter()).render(0, [with_detail])
+    perform(clip_of(3, detail=False), EchoPainter()).render(0, [without])
+    film = perform(clip_of(3), EchoPainter())
+    x, y = film.crops.jaws[0].mean(axis=0).astype(int)
+    cheek = np.s_[y - 10 : y + 20, x - 40 : x - 15]
+    grain, kept, lost = (
+        cv2.Laplacian(luma(p)[cheek].astype(np.float32), -1).std() for p in (before, with_detail, without)
+    )
+    assert lost < 0.6 * grain
+    assert 0.85 * grain < kept < 1.1 * grain
+
+
 def test_another_tone_of_the_painted_skin_is_matched() -> None:
     before = picture()
     after = before.copy()
@@ -173,6 +224,44 @@ def test_offset_moves_the_windows() -> None:
     clip, listener = clip_of(10, audio_offset_ms=40), Listener()
     perform(clip, listener).render(2, [picture()])
     np.testing.assert_allclose(listener.windows[0], clip.speech["mel"][3:19], atol=1e-6)
+
+
+def test_negative_offset_moves_the_windows_forward() -> None:
+    clip, listener = clip_of(10, audio_offset_ms=-40), Listener()
+    perform(clip, listener).render(2, [picture()])
+    np.testing.assert_allclose(listener.windows[0], clip.speech["mel"][9:25], atol=1e-6)
+
+
+@pytest.mark.parametrize(("offset_ms", "silent", "spoken"), [(400, 0, 12), (400, 9, 10), (-400, 19, 2), (-400, 14, 5)])
+def test_before_the_sound_and_behind_it_is_silence_however_far_it_is_moved(
+    offset_ms: int, silent: int, spoken: int
+) -> None:
+    listener = Listener()
+    film = perform(clip_of(20, audio_offset_ms=offset_ms), listener)
+    film.render(silent, [picture()])
+    film.render(spoken, [picture()])
+    assert (listener.windows[0] == SILENCE).all()
+    assert listener.windows[1].std() > 1
+
+
+def test_source_mouth_is_followed_before_a_sound_that_is_moved() -> None:
+    film = perform(clip_of(20, audio_offset_ms=400, silence=SilenceRule.SOURCE), NegativePainter())
+    assert film.render(3, [picture()]) == [False]
+    assert film.render(15, [picture()]) == [True]
+
+
+def test_mouth_is_shut_and_still_where_nobody_speaks() -> None:
+    spoken = np.ones(101, np.float32)
+    spoken[50:] = 0
+    film = perform(clip_of(50, spoken=spoken), LoudPainter())
+    before = noisy(picture())
+    frames = [before.copy() for _ in range(50)]
+    film.render(0, frames)
+    x, y = film.crops.jaws[0].mean(axis=0).astype(int)
+    mouth = np.s_[y - 4 : y + 4, x - 8 : x + 8]
+    opening = [float((luma(before) - luma(frame))[mouth].mean()) for frame in frames]
+    assert min(opening[3:20]) > 15
+    assert max(np.abs(opening[36:])) < 0.1 * min(opening[3:20])
 
 
 def test_what_is_not_speech_is_heard_as_silence() -> None:
@@ -248,96 +337,29 @@ def groups(film: Wav2LipPerformance, sizes: list[int]) -> list[Planes]:
     return frames
 
 
-@pytest.fixture(scope="module")
-def network() -> Wav2LipNetwork:
-    return untrained_network()
-
-
 def test_grouping_of_frames_does_not_change_a_byte_outside_the_network() -> None:
     film = perform(clip_of(6), NegativePainter())
     for one, other in zip(groups(film, [6]), groups(film, [1, 3, 2]), strict=True):
         assert (one == other).all()
 
 
-def test_grouping_of_frames_does_not_change_what_the_network_paints(network: Wav2LipNetwork) -> None:
-    film = perform(clip_of(6, track_of=absent(6, range(2, 3))), Generator(network, "cpu"))
-    for one, other in zip(groups(film, [6]), groups(film, [1, 3, 2]), strict=True):
-        assert np.abs(one.astype(np.int16) - other).max() <= 2
-
-
-def direct(network: Wav2LipNetwork, windows: Floats, faces: Floats) -> Floats:
-    """Call the network as the reference does."""
-    whole = torch.from_numpy(faces / 255).permute(0, 3, 1, 2)
-    masked = whole.clone()
-    masked[:, :, 48:] = 0
-    mel = torch.from_numpy(windows.transpose(0, 2, 1)[:, None].copy())
-    with torch.inference_mode():
-        painted = network(mel, torch.cat((masked, whole), dim=1))[:, :, LOWER_ROW:]
-    return np.asarray(painted.permute(0, 2, 3, 1).numpy() * 255, np.float32)
-
-
-def some_input(count: int) -> tuple[Floats, Floats]:
-    rng = np.random.default_rng(2)
-    windows = rng.uniform(-4, 0, (count, 16, 80)).astype(np.float32)
-    return windows, rng.uniform(0, 255, (count, 96, 96, 3)).astype(np.float32)
-
-
-@pytest.mark.parametrize("exact", [True, False])
-def test_generator_gives_what_the_plain_network_gives(
-    network: Wav2LipNetwork, exact: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if exact:
-        monkeypatch.setattr("heygemd.render.wav2lip.generator.fastest_dtype", lambda device: torch.float32)
-    windows, faces = some_input(3)
-    painted = Generator(network, "cpu").paint(windows, faces, batch_frames=2)
-    difference = np.abs(painted - direct(network, windows, faces))
-    assert painted.shape == (len(faces), 48, 96, 3)
-    assert difference.max() < 0.05 if exact else difference.mean() < 3
-
-
-@pytest.mark.gpu
-def test_graphics_card_paints_what_the_processor_paints(network: Wav2LipNetwork) -> None:
-    windows, faces = some_input(5)
-    painted = Generator(network, "cuda").paint(windows, faces, batch_frames=4)
-    assert np.abs(painted - direct(network, windows, faces)).mean() < 1
-
-
-def test_nothing_is_painted_for_no_face(network: Wav2LipNetwork) -> None:
-    windows, faces = some_input(1)
-    assert Generator(network, "cpu").paint(windows[:0], faces[:0], batch_frames=4).shape == (0, 48, 96, 3)
-
-
-@pytest.mark.parametrize(
-    ("text", "dtype"),
-    [
-        ("flags\t\t: fpu avx512f avx512_bf16 sse\n", torch.bfloat16),
-        ("flags\t\t: fpu amx_bf16 amx_tile\n", torch.bfloat16),
-        ("Features\t: fp asimd bf16 i8mm\n", torch.bfloat16),
-        ("flags\t\t: fpu avx2 avx512f\n", torch.float32),
-        ("model name\t: avx512_bf16 in name only\n", torch.float32),
-        (None, torch.float32),
-    ],
-)
-def test_half_precision_is_used_where_the_processor_has_it(
-    text: str | None, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if text is not None:
-        (tmp_path / "cpuinfo").write_text(text, encoding="ascii")
-    monkeypatch.setattr("heygemd.render.wav2lip.generator.CPU_INFO", tmp_path / "cpuinfo")
-    assert fastest_dtype(torch.device("cpu")) == dtype
-    assert fastest_dtype(torch.device("cuda")) == torch.float16
+def test_grouping_of_frames_does_not_change_what_the_network_paints() -> None:
+    painter = Generator(Processor(by_torch(folded(), "float32"), "float32"))
+    film = perform(clip_of(4, track_of=absent(4, range(2, 3))), painter)
+    for one, other in zip(groups(film, [4]), groups(film, [1, 3]), strict=True):
+        assert (one == other).all()
 
 
 @pytest.fixture
-def weights(network: Wav2LipNetwork, tmp_path: Path) -> Iterator[Path]:
+def weights(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "wav2lip_gan.pth"
-    save_published(network.state_dict(), path)
+    save_published(published().state_dict(), path)
     yield path
     path.unlink()
 
 
 def test_whole_engine_renders_from_a_published_file(weights: Path) -> None:
-    engine = Wav2Lip(weights, device="cpu")
+    engine = Wav2Lip(weights, device="cpu", backend="torch")
     assert (engine.name, engine.needs_face) == ("wav2lip", True)
     time_s = np.arange(16_000) / 16_000
     sound = (0.2 * np.sin(2 * np.pi * 150 * time_s) * np.sin(2 * np.pi * 4 * time_s)).astype(np.float32)

@@ -13,7 +13,7 @@ from torch import nn
 
 from heygemd.errors import SetupError
 from heygemd.render.wav2lip import torchscript
-from heygemd.render.wav2lip.checkpoint import Container, container_of, load_generator
+from heygemd.render.wav2lip.checkpoint import Container, container_of, load_weights
 from heygemd.render.wav2lip.torchscript import is_torchscript, tensors_of
 from heygemd.render.wav2lip.untrained import untrained_network
 
@@ -82,7 +82,7 @@ def test_the_whole_network_is_loaded_from_such_an_archive(tmp_path: Path) -> Non
     save(network, (torch.rand(1, 1, 80, 16), torch.rand(1, 6, 96, 96)), path)
     with path.open("rb") as file:
         assert container_of(path, file) is Container.TORCHSCRIPT
-    loaded = load_generator(path).state_dict()
+    loaded = load_weights(path)
     assert all(torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items())
     path.unlink()
 
@@ -109,7 +109,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(small: Path, tmp_path: P
     with pytest.raises(pickle.UnpicklingError, match="mkdir"):
         read(path)
     with pytest.raises(SetupError) as refused:
-        load_generator(path)
+        load_weights(path)
     assert refused.value.code == "E405"
     assert not target.exists()
     pickle.loads(content["small/data.pkl"])  # the trap works
@@ -170,10 +170,10 @@ def test_damaged_archives_are_refused_or_read_but_never_a_bug(small: Path, tmp_p
     for length in range(0, len(whole), max(1, len(whole) // 20)):
         path.write_bytes(whole[:length])
         with pytest.raises(SetupError) as refused:
-            load_generator(path)
+            load_weights(path)
         assert refused.value.code == "E405"
     for place in range(0, len(whole), max(1, len(whole) // 80)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x5A]) + whole[place + 1 :])
         with pytest.raises(SetupError) as refused:
-            load_generator(path)
+            load_weights(path)
         assert refused.value.code == "E405"

@@ -1,7 +1,9 @@
 """The border of one task: codes of what went wrong, and a worker within this process."""
 
 import errno
+import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,10 +16,23 @@ from heygemd.errors import FaultError, InputError, ResourceError, SetupError
 from heygemd.jobs.job import EngineName
 from heygemd.planning.plan import Event, EventKind, Task, TaskKind, from_json, to_json
 from heygemd.render.analysis import analyse
+from heygemd.render.engine import Weights
+from heygemd.render.footprint import Footprint
 from heygemd.render.passthrough import Passthrough
-from heygemd.render.wav2lip import generator
-from heygemd.render.worker import failed_start, failure, limit_threads, load_engine, usable_device
-from tests.render.tasks_rig import said_by
+from heygemd.render.wav2lip.generator import Generator
+from heygemd.render.wav2lip.processor import Processor
+from heygemd.render.worker import (
+    LARGEST_CPU_BATCH,
+    Worker,
+    argument_parser,
+    failed_start,
+    failure,
+    limit_threads,
+    load_engine,
+    usable_device,
+    weights_of,
+)
+from tests.render.tasks_rig import Darken, done_by, said_by, task_of
 
 TASK = Task(job_id="a-job", kind=TaskKind.ANALYSE, order_path=Path("/nowhere/order.json"))
 
@@ -166,12 +181,10 @@ def test_without_a_number_all_cores_that_it_may_use_count(threads):
     assert torch.get_num_threads() == max(1, cores // 2)
 
 
-def test_an_engine_tells_the_number_format_of_its_network(monkeypatch):
+def test_an_engine_tells_the_number_format_of_its_network():
     assert load_engine(EngineName.PASSTHROUGH, None, "cpu").precision == ""
     assert load_engine(EngineName.ATLAS, None, "cpu").precision == ""
-    monkeypatch.setattr(generator, "folded", lambda network, dtype: network.to(dtype))
-    monkeypatch.setattr(generator, "fastest_dtype", lambda device: torch.bfloat16)
-    assert generator.Generator(torch.nn.Identity(), "cpu").precision == "bfloat16"
+    assert Generator(Processor(lambda windows, faces: faces, "openvino bfloat16")).precision == "openvino bfloat16"
 
 
 def test_wav2lip_without_weights_is_a_fault_of_the_setup():
@@ -204,6 +217,29 @@ def test_an_order_that_cannot_be_read_fails_the_task_and_not_the_worker(worker, 
 
 
 @pytest.mark.ffmpeg
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_a_processor_gets_no_larger_batches_than_it_gains_from(worker, order, make_plan, monkeypatch, device):
+    analyse(order, Passthrough(), TASK.limits, lambda done, total: None)
+    plan = make_plan(order)
+    worker.engine = Darken()
+    assert done_by(worker, task_of(order, TaskKind.RENDER, plan.segments[0], batch=1)).kind is EventKind.DONE
+    monkeypatch.setattr(worker.footprint, "torch_device", device)
+    monkeypatch.setattr(type(worker.footprint), "_is_on_card", False)
+    worker.engine.starts.clear()
+    assert done_by(worker, task_of(order, TaskKind.RENDER, plan.segments[0], batch=16)).kind is EventKind.DONE
+    sizes = [count for _, count in worker.engine.starts]
+    assert sizes == ([LARGEST_CPU_BATCH, 7] if device == "cpu" else [15])
+
+
+def test_the_command_line_says_what_computes_with_the_weights_and_where_it_is_kept():
+    pipes = ["--tasks-fd", "5", "--events-fd", "6"]
+    given = ["--weights", "w.pth", "--backend", "openvino", "--cache", "/state/cache"]
+    found = weights_of(argument_parser().parse_args(["--engine", "wav2lip", *given, *pipes]))
+    assert found == Weights(path=Path("w.pth"), backend="openvino", cache_dir=Path("/state/cache"))
+    assert weights_of(argument_parser().parse_args(["--engine", "atlas", *pipes])) is None
+
+
 def test_a_film_stays_staged_for_its_next_segment_until_something_fails(worker, order, make_plan):
     analyse(order, Passthrough(), TASK.limits, lambda done, total: None)
     plan = make_plan(order, most=8)
@@ -228,3 +264,11 @@ def test_a_film_stays_staged_for_its_next_segment_until_something_fails(worker, 
 def test_the_log_lines_of_a_task_carry_its_job_and_those_after_do_not(worker):
     worker.carry_out(TASK)
     assert "job_id" not in structlog.contextvars.get_contextvars()
+
+
+@pytest.mark.parametrize(
+    ("device", "may", "card"), [("cuda:1", True, "cuda:1"), ("cuda:1", False, None), ("cpu", True, None)]
+)
+def test_the_card_of_the_worker_decodes_where_the_task_lets_it(device, may, card):
+    worker = Worker(engine=Passthrough(), device=device, out=io.StringIO(), footprint=Footprint(device))
+    assert worker._card(replace(TASK, hardware_decoding=may)) == card

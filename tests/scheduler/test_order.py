@@ -8,7 +8,7 @@ import pytest
 
 from heygemd.errors import InputError, SetupError
 from heygemd.jobs.job import EngineName, InputFile, Job, RenderOptions
-from heygemd.planning.plan import EngineChoice, Order, from_json, to_json
+from heygemd.planning.plan import EngineChoice, Order, TrackerChoice, from_json, to_json
 from heygemd.scheduler.order import make_order
 from heygemd.settings import RenderSettings
 from tests.scheduler.conftest import a_job, choose_engine
@@ -17,11 +17,16 @@ WEIGHTS = EngineChoice(name=EngineName.WAV2LIP, weights=Path("/m/w.pth"), weight
 
 
 def order_of(
-    job: Job, saved: Order | None = None, settings: RenderSettings | None = None, choose=choose_engine, workers=1
+    job: Job,
+    saved: Order | None = None,
+    settings: RenderSettings | None = None,
+    choose=choose_engine,
+    workers=1,
+    **more,
 ) -> Order:
     return make_order(
         job, saved, work_dir=Path("/s/work/1"), cache_dir=Path("/s/cache"), settings=settings or RenderSettings(),
-        choose=choose, workers=workers,
+        choose=choose, workers=workers, **more,
     )  # fmt: skip
 
 
@@ -44,6 +49,23 @@ def test_the_job_s_own_options_are_taken_as_they_are() -> None:
 def test_a_setting_changed_in_the_middle_of_a_film_is_for_the_next_film() -> None:
     saved = order_of(a_job())
     assert order_of(a_job(), saved, RenderSettings(crf=30, segment_s=5.0, min_segment_s=1.0)) == saved
+    assert order_of(a_job(), saved, RenderSettings(encoder="nvenc")) == saved
+    assert order_of(a_job(), settings=RenderSettings(encoder="nvenc")).encoder == "nvenc"
+
+
+def test_the_tracker_is_settled_with_the_order_and_kept() -> None:
+    asked: list[tuple[EngineName, str]] = []
+
+    def chosen(engine: EngineName, device: str, settings: RenderSettings) -> TrackerChoice:
+        asked.append((engine, device))
+        return TrackerChoice(detector=settings.detector, models_dir=Path("/m"), reason="a card")
+
+    saved = order_of(a_job(), choose_tracker=chosen, device="cuda:1")
+    assert (saved.tracker.name, saved.tracker.detector) == ("face-alignment", "s3fd")
+    assert asked == [(EngineName.PASSTHROUGH, "cuda:1")]
+    assert from_json(Order, to_json(saved)) == saved
+    assert order_of(a_job(), saved) == saved
+    assert order_of(a_job(), replace(saved, version="0.0.0")).tracker == TrackerChoice(), "a new order, chosen anew"
 
 
 def test_workers_that_come_or_go_in_the_middle_of_a_film_do_not_change_its_cuts() -> None:

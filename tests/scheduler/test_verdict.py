@@ -38,6 +38,16 @@ def test_bad_inputs_and_bad_setups_end_the_job_at_once(code: str) -> None:
     assert judge(failure(code), RULES) == GiveUp(job_id="a", code=code, message="why")
 
 
+def test_a_card_s_encoder_is_given_a_second_chance_and_then_done_without() -> None:
+    first = the_retry(judge(failure("E304", encoder_faults=1), RULES))
+    assert (first.delay_s > 0, first.refund, first.needs_fresh_worker, first.without_card_encoder) == (
+        True, True, False, False,
+    )  # fmt: skip
+    for times in (2, 3, 50):
+        answer = the_retry(judge(failure("E304", encoder_faults=times, attempts=50, rests=9), RULES))
+        assert (answer.delay_s, answer.refund, answer.without_card_encoder) == (0.0, True, True)
+
+
 # The ladder of shortage ---------------------------------------------------------------------------------------------
 
 AT_ONCE = Retry(job_id="a", delay_s=0.0, batch_size=1, needs_fresh_worker=True)
@@ -205,7 +215,7 @@ def test_workers_that_never_come_up_are_tried_ever_later_and_then_given_up() -> 
 @pytest.mark.parametrize(
     ("code", "was_ready", "strikes"),
     [(None, True, True), (None, False, False), ("E500", True, True), ("E502", True, True), ("odd", True, True),
-     ("E301", True, False), ("E303", True, False), ("E131", True, False), ("E402", True, False)],
+     ("E301", True, False), ("E303", True, False), ("E304", True, False), ("E131", True, False), ("E402", True, False)],
 )  # fmt: skip
 def test_only_deaths_and_bugs_are_strikes(code: str | None, was_ready: bool, strikes: bool) -> None:
     assert is_strike(failure(code, was_ready=was_ready)) is strikes

@@ -100,6 +100,15 @@ def process_of(worker_device: str) -> psutil.Process:
     raise AssertionError("no such process")
 
 
+def test_a_worker_is_told_what_computes_and_where_measurements_are_kept(crowd: Callable[..., Crowd]) -> None:
+    some = crowd(OBEY, backend="openvino", cache_dir=Path("/state/the cache"))
+    some.pool.start(ENGINE, "cuda:7")
+    some.until(lambda said: said)
+    words = process_of("cuda:7").cmdline()
+    assert words[words.index("--backend") + 1] == "openvino"
+    assert words[words.index("--cache") + 1] == "/state/the cache"
+
+
 def test_a_worker_is_started_as_the_protocol_says_and_answers_its_task(crowd: Callable[..., Crowd]) -> None:
     some = crowd(OBEY)
     worker = some.pool.start(ENGINE, "cuda:1")

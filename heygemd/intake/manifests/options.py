@@ -25,6 +25,7 @@ _READERS: Final[Mapping[str, Callable[[Node, str], Any]]] = {
     "audio_offset_ms": lambda node, name: integer_of(node, name, *AUDIO_OFFSET_RANGE_MS),
     "face": face_of,
     "idle_motion": truth_of,
+    "detail": truth_of,
     "crf": lambda node, name: integer_of(node, name, *CRF_RANGE),
     "preset": lambda node, name: word_of(node, name, _PRESETS),
 }

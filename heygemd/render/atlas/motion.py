@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
-from scipy.signal import savgol_filter
 
 from heygemd.render.atlas.mesh import LEFT_CORNER, LOWER_LIP_MIDDLE, RIGHT_CORNER, STABLE, UPPER_LIP_MIDDLE
 from heygemd.render.faces.facemodel import load_face_model
 from heygemd.render.faces.topology import LIP_ROWS, MESH_VERTEX_COUNT, STABLE_ROWS, eye_distance
 from heygemd.render.faces.track import FaceTrack
+from heygemd.render.filters import polynomials_fitted
 from heygemd.render.pulse import Pulse, unheard
 
 Vector = NDArray[np.float64]
@@ -144,7 +144,7 @@ class SteadyPoints:
 def smoothed(seen: NDArray[np.float32]) -> NDArray[np.float32]:
     """Smooth the points of one run of at least SMOOTHING_FRAMES frames: float32[n, 74, 2]."""
     raw = seen.astype(np.float64)
-    change = savgol_filter(raw, SMOOTHING_FRAMES, SMOOTHING_ORDER, axis=0) - raw
+    change = polynomials_fitted(raw, SMOOTHING_FRAMES, SMOOTHING_ORDER) - raw
     change[:, LIP_ROWS] = 0
     drift = np.linalg.norm(change[:, STABLE_ROWS].mean(axis=1), axis=1) / eye_distance(raw)
     steady: NDArray[np.float32] = (raw + change / (1 + (drift / TREMBLE) ** 4)[:, None, None]).astype(np.float32)

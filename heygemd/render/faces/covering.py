@@ -14,11 +14,11 @@ Set on clips with drawn hands, microphones and paper, and on one with real hands
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label, maximum
 
 from heygemd.render.arrays import blocks, let_go
 from heygemd.render.faces.crowd import Crowd
 from heygemd.render.faces.topology import nose_offset
+from heygemd.render.filters import numbered_runs
 
 Vector = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -101,11 +101,11 @@ def _evidence(belief: Vector, changes: Vector) -> Vector:
 
 def _lasting(evidence: Vector) -> Flags:
     """Runs above COVERED_ALONG in which COVERED_FROM is passed twice, or COVERED_AT_ONCE once."""
-    runs, count = label(evidence > COVERED_ALONG)
-    numbers = np.arange(1, count + 1)
+    runs, count = numbered_runs(evidence > COVERED_ALONG)
     passed = np.bincount(runs, weights=evidence > COVERED_FROM, minlength=count + 1)[1:]
-    highest = np.asarray(maximum(evidence, runs, numbers)) if count else np.zeros(0)
-    counts = np.concatenate([[False], (passed > 1) | (highest >= COVERED_AT_ONCE)])
+    highest = np.zeros(count + 1)
+    np.maximum.at(highest, runs, evidence)
+    counts = np.concatenate([[False], (passed > 1) | (highest[1:] >= COVERED_AT_ONCE)])
     return np.asarray(counts[runs], np.bool_)
 
 

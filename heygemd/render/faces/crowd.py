@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from heygemd.render.arrays import blocks, let_go, map_arrays, spooled
 from heygemd.render.cache import save_arrays
 from heygemd.render.faces.topology import POINT_COUNT
-from heygemd.render.faces.track import SKIN_PATCHES, FaceTrack
+from heygemd.render.faces.track import BOX_SIDES, SKIN_PATCHES, FaceTrack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crowd:
     """The faces of n source frames in m sightings; a person has at most one sighting a frame, and one scene.
 
-    Of a loaded crowd `points` and `skin` are read-only maps.
+    Of a loaded crowd `points`, `skin` and `boxes` are read-only maps.
     """
 
     pts_s: NDArray[np.float64]
@@ -43,6 +43,8 @@ class Crowd:
     """float32[m]: belief in 0..1 that nothing covers the lips."""
     skin: NDArray[np.uint8]
     """uint8[m, 16, 3]: colours around the mouth (see `faces/ring.py`)."""
+    boxes: NDArray[np.float32] | None = None
+    """float32[m, 4]: what S3FD drew around the faces; None where the built-in tracker found them."""
 
     @classmethod
     def nobody(cls, pts_s: NDArray[np.float64], *, size_px: tuple[int, int] = (0, 0)) -> "Crowd":
@@ -78,9 +80,12 @@ class Crowd:
             "confidence": np.zeros(count, np.float32),
             "lips_visible": np.zeros(count, np.float32),
         }
+        if self.boxes is not None:
+            columns["boxes"] = spooled(scratch, (count, BOX_SIDES), np.float32)
         for part in blocks(count, columns["points"][:1].nbytes):
-            columns["points"][part] = np.nan
-            let_go(columns["points"])
+            for name in columns.keys() & {"points", "boxes"}:
+                columns[name][part] = np.nan
+                let_go(columns[name])
         for part in blocks(len(rows), columns["points"][:1].nbytes):
             frames = self.frame[rows[part]]
             for name, column in columns.items():
@@ -91,7 +96,8 @@ class Crowd:
 
     def save(self, path: Path) -> None:
         """Write as `.npz`, whole or not at all."""
-        save_arrays(path, {name: getattr(self, name) for name in self.__dataclass_fields__})
+        columns = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        save_arrays(path, {name: column for name, column in columns.items() if column is not None})
 
     @classmethod
     def load(cls, path: Path) -> "Crowd":
@@ -99,13 +105,16 @@ class Crowd:
         return cls(**_columns(map_arrays(path), cls.__dataclass_fields__))
 
 
-_MAPPED = ("points", "skin")
+_MAPPED = ("points", "skin", "boxes")
 """The large columns, read where they are looked at."""
+_OF_FRAMES = ("pts_s", "scene", "size_px")
+"""Columns without a row for each sighting."""
 
 
 def _columns(data: Mapping[str, NDArray[Any]], names: Mapping[str, object]) -> dict[str, NDArray[Any]]:
-    columns = {name: data[name] if name in _MAPPED else np.array(data[name]) for name in names}
+    there = [name for name in names if name != "boxes" or name in data]
+    columns = {name: data[name] if name in _MAPPED else np.array(data[name]) for name in there}
     sightings = len(columns["frame"])
-    if any(len(columns[name]) != sightings for name in ("person", "confidence", "lips_visible", *_MAPPED)):
+    if any(len(columns[name]) != sightings for name in there if name not in _OF_FRAMES):
         raise ValueError("the columns of a crowd differ in length")
     return columns

@@ -44,6 +44,8 @@ class Reading:
     """Belief in 0..1 that nothing covers the lips."""
     skin: NDArray[np.uint8]
     """uint8[16, 3]: colours around the mouth (see `faces/ring.py`); 0 before the lips were refined."""
+    box: NDArray[np.float64] | None = None
+    """float64[4]: left, top, right, bottom by S3FD, if that found the face; see `FaceTrack.boxes`."""
 
 
 Look = tuple[Picture, Square]

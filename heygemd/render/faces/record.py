@@ -1,4 +1,4 @@
-"""The growing crowd: of each sighting 16 bytes of plain numbers in memory, and its points and colours in files."""
+"""The growing crowd: of each sighting 16 or 32 bytes of plain numbers in memory, its points and colours in files."""
 
 from array import array
 from contextlib import ExitStack
@@ -12,7 +12,7 @@ from heygemd.render.arrays import Spool
 from heygemd.render.faces.crowd import Crowd
 from heygemd.render.faces.reader import Reading
 from heygemd.render.faces.topology import POINT_COUNT
-from heygemd.render.faces.track import SKIN_PATCHES
+from heygemd.render.faces.track import BOX_SIDES, SKIN_PATCHES
 
 
 class CrowdRecord:
@@ -24,7 +24,7 @@ class CrowdRecord:
         self._skin = self._files.enter_context(Spool(folder, (SKIN_PATCHES, 3), np.uint8))
         self._pts_s, self._scene = array("d"), array("i")
         self._frame, self._person = array("i"), array("i")
-        self._confidence, self._lips_visible = array("f"), array("f")
+        self._confidence, self._lips_visible, self._boxes = array("f"), array("f"), array("f")
         self._size_px = (0, 0)
 
     def __enter__(self) -> "CrowdRecord":
@@ -50,6 +50,8 @@ class CrowdRecord:
         self._skin.add(reading.skin)
         self._confidence.append(reading.face)
         self._lips_visible.append(reading.lips_visible)
+        if reading.box is not None:
+            self._boxes.extend(reading.box.tolist())
 
     def crowd(self) -> Crowd:
         """Show everything so far as arrays, without a copy."""
@@ -63,6 +65,7 @@ class CrowdRecord:
             confidence=_array(self._confidence),
             lips_visible=_array(self._lips_visible),
             skin=self._skin.array(),
+            boxes=_array(self._boxes).reshape(-1, BOX_SIDES) if self._boxes else None,
         )
 
 

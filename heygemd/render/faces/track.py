@@ -15,6 +15,7 @@ from heygemd.render.faces.topology import POINT_COUNT
 
 TRACKER_VERSION = "landmark74-3"
 """Part of the cache key: changes whenever the same pixels would give another track."""
+BOX_SIDES = 4
 SKIN_PATCHES = 16
 """Patches of skin around the mouth whose colour is kept (see `faces/ring.py`)."""
 
@@ -45,6 +46,12 @@ class FaceTrack:
     """
     scene: NDArray[np.int32]
     """int32[n]: counts up at every cut; nothing is smoothed across a change."""
+    boxes: NDArray[np.float32] | None = None
+    """float32[n, 4]: left, top, right, bottom of what S3FD drew around the face, in pixels, pixel k reaching from
+    k - 0.5 to k + 0.5; NaN where absent. None where the built-in tracker found the face, which draws none.
+
+    Of a loaded track a read-only map.
+    """
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -56,6 +63,14 @@ class FaceTrack:
         points = np.array(self.points[start:stop])
         let_go(self.points)
         return points
+
+    def boxes_of(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Copy the boxes of frames [start, stop): float32[stop - start, 4]; only of a track that has some."""
+        if self.boxes is None:
+            raise ValueError("the track has no boxes")
+        boxes = np.array(self.boxes[start:stop])
+        let_go(self.boxes)
+        return boxes
 
     @classmethod
     def without_face(cls, pts_s: NDArray[np.float64], *, scene: NDArray[np.int32] | None = None) -> "FaceTrack":
@@ -73,7 +88,8 @@ class FaceTrack:
     def save(self, path: Path) -> None:
         """Write as `.npz`, whole or not at all; of a clip without a face neither points nor skin are written."""
         names = [name for name in self.__dataclass_fields__ if name not in _SEEN_ONLY or self.present.any()]
-        save_arrays(path, {name: getattr(self, name) for name in names})
+        columns = {name: getattr(self, name) for name in names}
+        save_arrays(path, {name: column for name, column in columns.items() if column is not None})
 
     @classmethod
     def load(cls, path: Path) -> "FaceTrack":
@@ -81,12 +97,12 @@ class FaceTrack:
         data = map_arrays(path)
         columns = {name: np.array(data[name]) for name in cls.__dataclass_fields__ if name not in _SEEN_ONLY}
         if "points" in data or columns["confidence"].any():
-            return cls(points=data["points"], skin=data["skin"], **columns)
+            return cls(points=data["points"], skin=data["skin"], boxes=data.get("boxes"), **columns)
         count = len(columns["pts_s"])
         return cls(points=_nowhere(count), skin=_dark(count), **columns)
 
 
-_SEEN_ONLY = ("points", "skin")
+_SEEN_ONLY = ("points", "skin", "boxes")
 """Large columns that say nothing about a clip without a face."""
 
 

@@ -6,7 +6,8 @@ does not know which sounds it hears: its uncertainty among the mouth classes tel
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+
+from heygemd.render.filters import gauss_blurred
 
 SPEECH_FROM = 0.5
 """Probability from which a moment is speech."""
@@ -57,8 +58,8 @@ def clear_speech(speech: NDArray[np.float32], doubt: NDArray[np.float32], *, rat
     `doubt` is the entropy among the sounding mouth classes at each moment, float32[n], in nats.
     """
     reach = UNCLEAR_S * rate_hz
-    near = gaussian_filter1d(speech, reach, mode="nearest")
-    around = gaussian_filter1d(speech * doubt, reach, mode="nearest") / np.maximum(near, _NO_SPEECH)
+    near = gauss_blurred(speech, reach)
+    around = gauss_blurred(speech * doubt, reach) / np.maximum(near, _NO_SPEECH)
     clear = np.clip((UNCLEAR_FROM - around) / (UNCLEAR_FROM - CLEAR_BELOW), 0, 1)
     return np.asarray(speech * clear, np.float32)
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from heygemd.render.arrays import folder_of, let_go, spooled
 from heygemd.render.pulse import Pulse, unheard
@@ -217,7 +216,7 @@ def tracks_of(answers: NDArray[np.float32], answer_range: AnswerRange, folder: P
     opening_soft = gate * share**OPENING_CURVE
     spread = (width_raw - answer_range.width_rest) / answer_range.width_half_range
     width = gate * np.clip(spread, -_LARGEST_WIDTH, _LARGEST_WIDTH)
-    closure, lipteeth = (expit(columns[column]) * gate for column in (CLOSURE, LIPTEETH))
+    closure, lipteeth = (_share(columns[column]) * gate for column in (CLOSURE, LIPTEETH))
     opening, _ = with_contact(opening_soft, width, closure, lipteeth)
     tracks = {
         "opening_raw": opening_raw,
@@ -258,6 +257,12 @@ def with_contact(opening: Track, width: Track, closure: Track, lipteeth: Track) 
     slit = _contact(lipteeth) * (1 - closed)
     parted = opening * (1 - closed)
     return parted * (1 - slit) + np.minimum(parted, LIPTEETH_SLIT) * slit, width * (1 - CONTACT_NARROWING * closed)
+
+
+def _share(logits: Track) -> Track:
+    """Turn logits into probabilities; written so that no logit is too large for it."""
+    probabilities: Track = 0.5 + 0.5 * np.tanh(0.5 * logits)
+    return probabilities
 
 
 def _contact(probability: Track) -> Track:

@@ -1,11 +1,12 @@
-"""Where in each source frame the network looks: a box as S3FD would draw it, made from the tracked points.
+"""Where in each source frame the network looks: the box that S3FD drew, or one like it, made from the tracked points.
 
 The checkpoints were trained on boxes of the S3FD detector, which follows the rules of WIDER FACE (forehead to chin,
-cheek to cheek). The factors below were fitted to YuNet, a detector trained on the same annotations, over 240 pictures
-of photographs, synthetic faces and talking clips: median overlap (IoU) with its boxes 0.92, 5th percentile 0.84.
+cheek to cheek). Where it found the face, the track brings its boxes. The factors below were fitted to YuNet, a detector
+trained on the same annotations, over 240 pictures of photographs, synthetic faces and talking clips: median overlap
+(IoU) with its boxes 0.92, 5th percentile 0.84.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from heygemd.render.arrays import let_go, spooled
 from heygemd.render.faces.topology import JAW_ROWS, OUTER_EYE_CORNER_ROWS, rows_of
 from heygemd.render.faces.track import FaceTrack
+from heygemd.render.filters import running_median
 from heygemd.render.pulse import Pulse, unheard
 
 Floats = NDArray[np.float64]
@@ -80,9 +81,11 @@ def crops_of(
     usable, believed = np.zeros(count, np.bool_), track.lips_visible.copy()
     for start, stop in _runs(track.present, track.scene):
         # One doubtful frame in the middle of a clear view is the net's mistake.
-        believed[start:stop] = median_filter(believed[start:stop], size=SMOOTHED_FRAMES, mode="nearest")
-    for part, points in _smoothed_points(track):
-        boxes[part], jaws[part] = _boxes(points), points[:, JAW_ROWS]
+        believed[start:stop] = running_median(believed[start:stop], SMOOTHED_FRAMES)
+    detected = None if track.boxes is None else _smoothed(track, track.boxes_of)
+    for part, points in _smoothed(track, track.points_of):
+        drawn = _drawn(points) if detected is None else next(detected)[1]
+        boxes[part], jaws[part] = _padded(drawn), points[:, JAW_ROWS]
         boxes[part, 0::2] = np.clip(boxes[part, 0::2], -0.5, width_px - 0.5)
         boxes[part, 1::2] = np.clip(boxes[part, 1::2], -0.5, height_px - 0.5)
         sizes = boxes[part, 2:] - boxes[part, :2]
@@ -99,14 +102,18 @@ def crops_of(
     return Crops(boxes=boxes, jaws=jaws, usable=usable)
 
 
-def _smoothed_points(track: FaceTrack) -> Iterator[tuple[slice, Floats]]:
-    """Yield all frames in blocks, with their points smoothed within each run: float64[block, 74, 2]."""
+Rows = Callable[[int, int], NDArray[np.float32]]
+"""A column of a track: its rows [start, stop)."""
+
+
+def _smoothed(track: FaceTrack, rows: Rows) -> Iterator[tuple[slice, Floats]]:
+    """Yield all frames in blocks, with points or boxes smoothed within each run: float64[block, ...]."""
     at = 0
     for start, stop in [*_runs(track.present, track.scene), (len(track.pts_s), len(track.pts_s))]:
         for first in range(at, start, BLOCK_FRAMES):  # absent
             part = slice(first, min(first + BLOCK_FRAMES, start))
-            yield part, track.points_of(part.start, part.stop).astype(np.float64)
-        run = _RunningSums(track, start, stop)
+            yield part, rows(part.start, part.stop).astype(np.float64)
+        run = _RunningSums(rows, start, stop)
         for first in range(start, stop, BLOCK_FRAMES):
             part = slice(first, min(first + BLOCK_FRAMES, stop))
             yield part, run.means(part)
@@ -114,13 +121,13 @@ def _smoothed_points(track: FaceTrack) -> Iterator[tuple[slice, Floats]]:
 
 
 class _RunningSums:
-    """Sums over the points of one run, made as far as they are needed: the same as over all of it at once."""
+    """Sums over the rows of one run, made as far as they are needed: the same as over all of it at once."""
 
-    def __init__(self, track: FaceTrack, start: int, stop: int) -> None:
-        self._track, self._start, self._stop = track, start, stop
+    def __init__(self, rows: Rows, start: int, stop: int) -> None:
+        self._rows, self._start, self._stop = rows, start, stop
         self._first = start
         """Frame of the first sum that is kept."""
-        self._sums = np.zeros((1, *track.points.shape[1:]))
+        self._sums = np.zeros((1, *rows(start, start).shape[1:]))
         """The sum of all frames before each of these frames, from `_first` on."""
 
     def means(self, part: slice) -> Floats:
@@ -130,7 +137,7 @@ class _RunningSums:
         frames = np.arange(part.start, part.stop)
         reach = np.minimum(half, np.minimum(frames - self._start, self._stop - 1 - frames))
         stop, start = frames + reach + 1 - self._first, frames - reach - self._first
-        length = (stop - start).reshape(-1, 1, 1)
+        length = (stop - start).reshape(-1, *([1] * (self._sums.ndim - 1)))
         means: Floats = (self._sums[stop] - self._sums[start]) / length
         keep = max(part.stop - half, self._start) - self._first
         self._sums, self._first = self._sums[keep:], self._first + keep
@@ -138,10 +145,10 @@ class _RunningSums:
 
     def _extend(self, stop: int) -> None:
         known = self._first + len(self._sums) - 1
-        points = self._track.points_of(known, stop).astype(np.float64)
+        rows = self._rows(known, stop).astype(np.float64)
         # One addition after the other, as `cumsum` does: no rounding depends on where a block begins.
-        begun = self._sums[-1:] if known > self._start else points[:0]
-        sums = np.cumsum(np.concatenate([begun, points]), axis=0)
+        begun = self._sums[-1:] if known > self._start else rows[:0]
+        sums = np.cumsum(np.concatenate([begun, rows]), axis=0)
         self._sums = np.concatenate([self._sums, sums[len(begun) :]])
 
 
@@ -169,14 +176,20 @@ def yaw_deg(points: Floats) -> Floats:
     return degrees
 
 
-def _boxes(points: Floats) -> Floats:
-    """Box of each face, not yet cut off at the picture's borders: [n, 74, 2] -> [n, 4]."""
+def _drawn(points: Floats) -> Floats:
+    """Box of each face as S3FD would draw it: [n, 74, 2] -> [n, 4]."""
     low, high = points.min(axis=1), points.max(axis=1)
     eyes_y = points[:, OUTER_EYE_CORNER_ROWS, 1].mean(axis=1)
     top = eyes_y - TOP_PER_WIDTH * (high[:, 0] - low[:, 0])
     bottom = high[:, 1] + BOTTOM_PER_HEIGHT * (high[:, 1] - eyes_y)
-    bottom += PAD_PER_HEIGHT * (bottom - top)
     return np.stack([low[:, 0], top, high[:, 0], bottom], axis=1)
+
+
+def _padded(boxes: Floats) -> Floats:
+    """Pad [n, 4] as the reference does; not yet cut off at the picture's borders."""
+    padded = boxes.copy()
+    padded[:, 3] += PAD_PER_HEIGHT * (boxes[:, 3] - boxes[:, 1])
+    return padded
 
 
 def _runs(present: NDArray[np.bool_], scene: NDArray[np.int32]) -> list[tuple[int, int]]:

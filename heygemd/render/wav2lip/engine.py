@@ -2,9 +2,11 @@
 
 sound ─▶ mel ─▶ window of each film frame ─┐
 track ─▶ box and jaw of each source frame ─┴▶ cut ▸ paint ▸ match colours ▸ blend into the same planes
+                                                            ▲
+                              the source's own texture ─────┘
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +23,9 @@ from heygemd.render.engine import Clip, Footage, Likeness, Settled, Speech
 from heygemd.render.pulse import Pulse, unheard
 from heygemd.render.speech.activity import pauses_in
 from heygemd.render.speech.mouth import TRACK_RATE_HZ, MouthNet, MouthTracks
-from heygemd.render.wav2lip.checkpoint import load_generator
 from heygemd.render.wav2lip.crops import Crops, crops_of, strengths
-from heygemd.render.wav2lip.generator import Generator, Halves, Painter
+from heygemd.render.wav2lip.generator import Halves, Painter
+from heygemd.render.wav2lip.loading import AUTO, load_generator
 from heygemd.render.wav2lip.mel import (
     MELS_PER_S,
     SILENCE,
@@ -32,8 +34,8 @@ from heygemd.render.wav2lip.mel import (
     window_at,
     window_starts,
 )
-from heygemd.render.wav2lip.network import LOWER_ROW, MEL_FRAMES
-from heygemd.render.wav2lip.paste import Half, Square, cut_face, lower_face_mask, matched, put_mouth, window
+from heygemd.render.wav2lip.network import MEL_FRAMES
+from heygemd.render.wav2lip.paste import Half, Square, cut_face, lower_face_mask, put_mouth, window
 
 log = structlog.get_logger(__name__)
 
@@ -49,13 +51,21 @@ class Wav2Lip:
     """Lip-sync with weights that the user brought."""
 
     name = "wav2lip"
-    version = "2"
+    version = "3"
     needs_face = True
     studies = False
 
-    def __init__(self, weights: Path, *, device: str, sha256: str | None = None) -> None:
-        """Load the weights, which must have this sha256; raises SetupError E402, E405 or E409."""
-        generator = Generator(load_generator(weights, sha256), device)
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        device: str,
+        sha256: str | None = None,
+        backend: str = AUTO,
+        cache_dir: Path | None = None,
+    ) -> None:
+        """Load the weights, which must have this sha256: see `load_generator`, which raises SetupError."""
+        generator = load_generator(weights, device=device, sha256=sha256, backend=backend, cache_dir=cache_dir)
         self.precision = generator.precision
         self._painter: Painter = generator
         self._voice = MouthNet()
@@ -126,8 +136,13 @@ def _gate(clip: Clip, times_s: NDArray[np.float64], frame_s: float) -> NDArray[n
         name.removeprefix(MOUTH_KEY): values for name, values in clip.speech.items() if name.startswith(MOUTH_KEY)
     }
     curve = MouthTracks.from_arrays(arrays).at(times_s, frame_s)
+    return np.asarray(curve.gate * _sounding(clip, times_s), np.float32)
+
+
+def _sounding(clip: Clip, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 while the sound lasts, 0 before it and after it: float64[n]."""
     after_s = times_s - len(clip.speech["mel"]) / MELS_PER_S
-    return np.asarray(curve.gate * np.clip(1 - after_s / LAST_BREATH_S, 0, 1), np.float32)
+    return np.where(times_s < 0, 0.0, np.clip(1 - after_s / LAST_BREATH_S, 0, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,18 +170,18 @@ class Wav2LipPerformance:
             return lambda: [False] * len(frames)
         windows = self._windows(start, list(faces))
         painting = self.painter.submit(windows, np.stack(list(faces.values())), batch_frames=len(frames))
-        return partial(self._finish, start, frames, faces, painting)
+        return partial(self._finish, start, frames, list(faces), painting)
 
     def _finish(
         self,
         start: int,
         frames: Sequence[NDArray[np.uint8]],
-        faces: Mapping[int, Square],
+        chosen: Sequence[int],
         painting: Callable[[], Halves],
     ) -> Sequence[bool]:
         painted = [False] * len(frames)
-        for i, half in zip(faces, painting(), strict=True):
-            painted[i] = self._put(start + i, frames[i], faces[i], half)
+        for i, half in zip(chosen, painting(), strict=True):
+            painted[i] = self._put(start + i, frames[i], half)
         let_go(self.strength, self.gate, self.crops.boxes, self.crops.jaws, self.clip.speech["mel"])
         return painted
 
@@ -180,19 +195,17 @@ class Wav2LipPerformance:
         """Mel frames that the chosen frames behind `start` hear, silenced where nobody speaks: float32[n, 16, 80]."""
         clip, frames = self.clip, [start + i for i in chosen]
         firsts = window_starts(clip.timeline, len(self.gate), clip.options.audio_offset_ms, frames=frames)
+        # An offset moves frames before the sound or behind it, where the windows stop at its ends.
+        heard_s = np.asarray(frames) / float(clip.timeline.fps) - clip.options.audio_offset_ms / 1000
         windows = []
-        for first in firsts.tolist():
-            gate = self.gate[first : first + MEL_FRAMES, None]
+        for first, sounding in zip(firsts.tolist(), _sounding(clip, heard_s).tolist(), strict=True):
+            gate = sounding * self.gate[first : first + MEL_FRAMES, None]
             windows.append(SILENCE + gate * (window_at(clip.speech["mel"], first) - SILENCE))
         return np.asarray(np.stack(windows), np.float32)
 
-    def _put(self, frame: int, planes: NDArray[np.uint8], face: Square, painted: Half) -> bool:
-        source, video = self.clip.source_frames[frame], self.clip.video
+    def _put(self, frame: int, planes: NDArray[np.uint8], painted: Half) -> bool:
+        source = self.clip.source_frames[frame]
         box = self.crops.boxes[source]
-        size = {"width_px": video.width_px, "height_px": video.height_px}
-        place = window(box, **size, first_row=LOWER_ROW)
-        if place is None:
-            return False
         mask = lower_face_mask(self.crops.jaws[source], box)
-        half = matched(painted, face[LOWER_ROW:], mask)
-        return put_mouth(planes, place, self.coding, half, mask * self.strength[frame])
+        strength, detail = float(self.strength[frame]), self.clip.options.detail
+        return put_mouth(planes, box, self.coding, painted, mask, strength=strength, detail=detail)

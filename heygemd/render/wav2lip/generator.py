@@ -1,25 +1,12 @@
-"""Runs the network on a device, in batches whose shape depends on nothing but how many frames are asked for at once."""
+"""What gives faces another mouth, seen from outside: any number of faces in, their lower halves out, later."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import structlog
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from heygemd.render.wav2lip.network import FACE_PX, LOWER_ROW, MEL_BANDS, MEL_FRAMES, Wav2LipNetwork, folded
-
-log = structlog.get_logger(__name__)
-
-LARGEST_BATCH = 64
-LARGEST_CPU_BATCH = 8
-"""Larger batches gain nothing on a CPU (measured: 41 ms a frame with 4, 8 and 16) and pad more."""
-CPU_INFO = Path("/proc/cpuinfo")
-BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""Processor flags of native bfloat16 arithmetic (x86, x86, ARM); where they lack, torch emulates it, slowly."""
+from heygemd.render.wav2lip.network import LOWER_ROW
 
 Windows = NDArray[np.float32]
 """float32[n, 16, 80]: mel frames that each picture hears."""
@@ -53,72 +40,58 @@ class EchoPainter:
         return faces[:, LOWER_ROW:]
 
 
-class Generator:
-    """The folded network on one device; half precision where the device computes in it natively."""
-
-    def __init__(self, network: Wav2LipNetwork, device: str) -> None:
-        self.device = torch.device(device)
-        self.dtype = fastest_dtype(self.device)
-        self._network = folded(network, self.dtype).to(self.device)
-        log.info("wav2lip.generator_loaded", device=device, dtype=self.precision)
+class Device(Protocol):
+    """The network somewhere, in batches of a size that it chooses."""
 
     @property
     def precision(self) -> str:
-        """Number format that it computes in, as torch names it."""
-        return str(self.dtype).removeprefix("torch.")
+        """What computes, and in which number format: `float16`, `bfloat16`, `openvino bfloat16`."""
+        ...
+
+    def faces_at_once(self, batch_frames: int) -> int:
+        """Size of a batch when `batch_frames` are asked for at once."""
+        ...
+
+    def begin(self, windows: Windows, faces: Squares, *, size: int) -> Callable[[], Halves]:
+        """Begin to repaint up to `size` faces, computed as `size` of them, without waiting for anything."""
+        ...
+
+
+class Generator:
+    """The network on one device, for any number of faces."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    @property
+    def precision(self) -> str:
+        """What computes, and in which number format."""
+        return self._device.precision
 
     def paint(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Halves:
         """Repaint n faces and wait for them."""
         return self.submit(windows, faces, batch_frames=batch_frames)()
 
-    @torch.inference_mode()
     def submit(self, windows: Windows, faces: Squares, *, batch_frames: int) -> Callable[[], Halves]:
-        """Begin to repaint n faces, in batches padded to the power of two that holds `batch_frames`.
+        """Begin to repaint n faces, in batches whose shape depends on nothing but `batch_frames`.
 
-        The padding keeps the shape, and so the choice of kernels, the same whatever number of frames has a face.
+        What is missing in a batch is padded: the same shape leads to the same kernels, and to the same picture,
+        however many of the frames have a face.
         """
         if not len(faces):
             return lambda: faces[:, LOWER_ROW:]
-        size = min(_power_of_two(batch_frames), LARGEST_CPU_BATCH if self.device.type == "cpu" else LARGEST_BATCH)
-        # All batches are queued before the first result is waited for, so a GPU copies and computes at once.
-        starts = range(0, len(faces), size)
-        painted = [self._run(windows[a : a + size], faces[a : a + size], size) for a in starts]
-        pictures = torch.cat(painted)[: len(faces), :, LOWER_ROW:].permute(0, 2, 3, 1).mul(255)
-        return lambda: np.ascontiguousarray(pictures.cpu().numpy(), np.float32)
-
-    def _run(self, windows: Windows, faces: Squares, size: int) -> Tensor:
-        mel = self._padded(windows, (size, MEL_FRAMES, MEL_BANDS)).transpose(1, 2).unsqueeze(1)
-        whole = self._padded(faces, (size, FACE_PX, FACE_PX, 3)).permute(0, 3, 1, 2) / 255
-        masked = whole.clone()
-        masked[:, :, FACE_PX // 2 :] = 0
-        pair = torch.cat((masked, whole), dim=1).to(self.dtype, memory_format=torch.channels_last)
-        painted: Tensor = self._network(mel.to(self.dtype), pair)
-        return painted
-
-    def _padded(self, values: NDArray[np.float32], shape: tuple[int, ...]) -> Tensor:
-        """Copy to the device, with zeros after the last row."""
-        on_gpu = self.device.type == "cuda"
-        tensor = torch.zeros(shape, dtype=torch.float32, pin_memory=on_gpu)
-        tensor[: len(values)] = torch.from_numpy(values)
-        return tensor.to(self.device, non_blocking=on_gpu)
+        size = self._device.faces_at_once(batch_frames)
+        begun = [
+            self._device.begin(windows[a : a + size], faces[a : a + size], size=size)
+            for a in range(0, len(faces), size)
+        ]
+        return lambda: np.concatenate([wait() for wait in begun])
 
 
-def fastest_dtype(device: torch.device) -> torch.dtype:
-    """float16 on CUDA, bfloat16 on a CPU with instructions for it, else float32."""
-    if device.type == "cuda":
-        return torch.float16
-    return torch.bfloat16 if _computes_bfloat16(CPU_INFO) else torch.float32
-
-
-def _computes_bfloat16(cpu_info: Path) -> bool:
-    try:
-        text = cpu_info.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    lines = (line.split(":", 1) for line in text.splitlines() if line.startswith(("flags", "Features")))
-    return any(BFLOAT16_FLAGS & set(parts[-1].split()) for parts in lines)
-
-
-def _power_of_two(count: int) -> int:
-    """Round up to 1, 2, 4, 8, …."""
-    return 1 << max(0, count - 1).bit_length()
+def padded(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Return `size` rows: the values, and zeros behind them."""
+    if len(values) == size:
+        return values
+    whole = np.zeros((size, *values.shape[1:]), np.float32)
+    whole[: len(values)] = values
+    return whole

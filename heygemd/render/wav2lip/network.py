@@ -5,10 +5,10 @@ Wild", ACM Multimedia 2020. The tables below list every layer; everything else i
 
     conv    Conv2d → BatchNorm2d → (+ its input, if `residual`) → ReLU
     grow    ConvTranspose2d → BatchNorm2d → ReLU
+
+The module is what the checkpoints describe, for reading and for comparison; what paints films is `folding` of it.
 """
 
-import copy
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -81,6 +81,8 @@ FACE_DECODER: tuple[tuple[Row, ...], ...] = (
     (Grow(160, 64, 3, 2, 1, 1), *_same(64, 2)),  # 96
 )
 OUTPUT = Conv(80, 32, 3, 1, 1)
+LAST = Conv(32, 3, 1, 1, 0)
+"""Without normalisation, and a sigmoid behind it."""
 
 
 class Layer(nn.Module):
@@ -102,22 +104,6 @@ class Layer(nn.Module):
             y = y + x
         return torch.relu_(y)
 
-    def fold(self) -> None:
-        """Merge the batch normalisation, in its evaluation form, into the convolution before it."""
-        conv, norm = self.conv_block[0], self.conv_block[1]
-        if isinstance(norm, nn.Identity):
-            return
-        if not isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) or not isinstance(norm, nn.BatchNorm2d):
-            raise TypeError("a layer is a convolution and its normalisation")
-        if conv.bias is None or norm.running_mean is None or norm.running_var is None:
-            raise TypeError("a layer has a bias and running statistics")
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        # Output channels come second in the weights of a transposed convolution.
-        shape = (1, -1, 1, 1) if isinstance(conv, nn.ConvTranspose2d) else (-1, 1, 1, 1)
-        conv.weight = nn.Parameter(conv.weight * scale.view(shape), requires_grad=False)
-        conv.bias = nn.Parameter((conv.bias - norm.running_mean) * scale + norm.bias, requires_grad=False)
-        self.conv_block[1] = nn.Identity()
-
 
 def _chain(rows: tuple[Row, ...]) -> nn.Sequential:
     return nn.Sequential(*(Layer(row) for row in rows))
@@ -131,7 +117,7 @@ class Wav2LipNetwork(nn.Module):
         self.face_encoder_blocks = nn.ModuleList(_chain(rows) for rows in FACE_ENCODER)
         self.audio_encoder = _chain(AUDIO_ENCODER)
         self.face_decoder_blocks = nn.ModuleList(_chain(rows) for rows in FACE_DECODER)
-        self.output_block = nn.Sequential(Layer(OUTPUT), nn.Conv2d(32, 3, 1), nn.Sigmoid())
+        self.output_block = nn.Sequential(Layer(OUTPUT), nn.Conv2d(*LAST[:5]), nn.Sigmoid())
 
     @override
     def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
@@ -152,27 +138,20 @@ class Wav2LipNetwork(nn.Module):
         painted: Tensor = squash(last(x.to(last.weight.dtype)))
         return painted
 
-    def layers(self) -> Iterator[Layer]:
-        """Every row of the tables, in order of the state dict."""
-        return (module for module in self.modules() if isinstance(module, Layer))
-
-
-def folded(network: Wav2LipNetwork, dtype: torch.dtype = torch.float32) -> Wav2LipNetwork:
-    """Copy for inference: normalisations merged into the convolutions, channels last, weights in `dtype`.
-
-    The last 1×1 convolution and the sigmoid stay float32: half precision there would quantise the picture coarser
-    than 8 bits.
-    """
-    result = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
-    for layer in result.layers():
-        layer.fold()
-    result.to(dtype=dtype)
-    result.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
-    result.output_block[1].float()
-    return result
-
 
 def expected_shapes() -> dict[str, torch.Size]:
-    """Name and shape of each of the 352 tensors of a checkpoint; allocates nothing."""
-    with torch.device("meta"):
-        return {name: tensor.shape for name, tensor in Wav2LipNetwork().state_dict().items()}
+    """Name and shape of each of the 352 tensors of a checkpoint, in the order of the module."""
+    blocks = [(f"face_encoder_blocks.{i}", rows) for i, rows in enumerate(FACE_ENCODER)]
+    blocks += [("audio_encoder", AUDIO_ENCODER)]
+    blocks += [(f"face_decoder_blocks.{i}", rows) for i, rows in enumerate(FACE_DECODER)]
+    named = {f"{block}.{j}": row for block, rows in blocks for j, row in enumerate(rows)} | {"output_block.0": OUTPUT}
+    shapes = {}
+    for name, row in named.items():
+        channels = (row.inputs, row.outputs) if isinstance(row, Grow) else (row.outputs, row.inputs)
+        shapes[f"{name}.conv_block.0.weight"] = torch.Size((*channels, row.kernel, row.kernel))
+        for tensor in ("0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"):
+            shapes[f"{name}.conv_block.{tensor}"] = torch.Size((row.outputs,))
+        shapes[f"{name}.conv_block.1.num_batches_tracked"] = torch.Size(())
+    shapes["output_block.1.weight"] = torch.Size((LAST.outputs, LAST.inputs, LAST.kernel, LAST.kernel))
+    shapes["output_block.1.bias"] = torch.Size((LAST.outputs,))
+    return shapes
