@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Put heygemd on this machine as a service, or bring an installed one to the version of this checkout.
 #
-#     sudo scripts/install.sh [--root DIR]... [--samba] [--no-start] [--rebuild]
+#     sudo scripts/install.sh [--root DIR]... [--samba] [--openvino] [--no-start] [--rebuild]
 #     sudo scripts/install.sh --rollback
 #
 #   --root DIR   a folder that people share, instead of /srv/heygemd; may be repeated. Made if absent.
 #   --samba      install Samba, too, and export the first root as \\HOST\films
+#   --openvino   install OpenVINO, too, which may compute wav2lip faster on processors; later upgrades keep it
 #   --no-start   do not start or restart the service
 #   --rebuild    install the Python packages anew although nothing changed (another torch, say)
 #   --rollback   go back to the version that was in use before the last upgrade
@@ -33,7 +34,7 @@ voice=install
 . "$here/install/samba.sh"
 
 roots=()
-with_samba="" start=yes rebuild="" rollback=""
+with_samba="" with_openvino="" start=yes rebuild="" rollback=""
 changed="" release=""
 
 read_options() {
@@ -47,6 +48,7 @@ read_options() {
         roots+=("$place")
         shift ;;
       --samba) with_samba=yes ;;
+      --openvino) with_openvino=yes ;;
       --no-start) start="" ;;
       --rebuild) rebuild=yes ;;
       --rollback) rollback=yes ;;

@@ -93,7 +93,8 @@ def test_demo_fails_when_a_film_is_missing_and_says_why(repository: Path, tmp_pa
     assert "E131" in run.stderr
 
 
-def test_memory_bench_counts_children(script) -> None:
+def test_memory_bench_counts_children(script, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(repository / "scripts"))
     grandchild = "import time; block = bytearray(60_000_000); time.sleep(0.5)"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}]); sys.exit(3)"
     peak = script("bench_memory").measure([sys.executable, "-c", child])

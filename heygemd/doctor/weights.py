@@ -38,8 +38,10 @@ def look(case: Case) -> Iterator[Finding]:
         wrong = wrong or finding.level is Level.BAD
         yield finding
     if not wrong:
-        yield _engine(case, folder)
-        yield _tracker(case, folder)
+        engine = _engine(case, folder)
+        yield engine
+        if engine.level is not Level.BAD:
+            yield _tracker(case, folder)
 
 
 def _shipped(model: Model) -> Finding | None:
@@ -161,12 +163,19 @@ def _tracker(case: Case, folder: Path) -> Finding:
     """Say who follows the faces of the engine that films get, and why."""
     if case.is_quick:
         return good("tracker", case.render.tracker)
-    cards = [] if case.render.device == "cpu" else [one for one in find_devices(case.around.nvml) if one.kind == "cuda"]
     try:
         engine = catalogue.choose_engine(EngineName(case.render.engine), folder).name
-        device = cards[0].label if cards and engine is EngineName.WAV2LIP else "cpu"
+        device = _card(case) if engine is EngineName.WAV2LIP and case.render.device != "cpu" else "cpu"
         choice = catalogue.choose_tracker(engine, device, case.render, models_dir=folder)
     except HeygemdError as error:
         pull = 'heygemd models pull NAME (heygemd models list says which), or set render.tracker = "auto"'
         return from_error("tracker", error, fix=pull, fix_zh=pull)
     return good("tracker", f"{choice.name} ({choice.reason})")
+
+
+def _card(case: Case) -> str:
+    """Name the first card; `cpu` without one, or where the driver does not answer, which is told elsewhere."""
+    try:
+        return next((device.label for device in find_devices(case.around.nvml) if device.kind == "cuda"), "cpu")
+    except HeygemdError:
+        return "cpu"

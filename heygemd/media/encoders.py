@@ -36,8 +36,8 @@ QUICK_SHARE = Fraction(1, 2)
 """How much of a worker's processor time is x264's at most, with a quick preset.
 
 At 1080p `veryfast` x264 takes 14-18 ms a frame, decoding 3 and engines 10-24. More threads than that share wait for
-frames, and cost: two instead of one took 0-8 % more processor time (250 frames of two clips; 3.5-3.7 and 4.2-4.7 s),
-and 0.55-0.6 of the time alone. Beside a busy core of two, one thread had the film ready in 7.0 s and two in 6.1.
+frames, and cost: two instead of one took up to 13 % more processor time (250 frames of two clips; 3.7 and 3.5, 4.2 and
+4.7 s). Beside a busy core of two, one thread had the film ready in 7.0 s and two in 6.1.
 `lookahead-threads=1` changed nothing, `sliced-threads` made the file 1 % larger, and `sync-lookahead=0` saved 30 MB but
 took a quarter longer.
 """

@@ -77,7 +77,7 @@ def require_tools() -> Tools:
     if None in paths:
         raise SetupError("E403", "ffmpeg or ffprobe is not in PATH")
     binary, probe = (str(path) for path in paths)
-    answer = _answer(binary, "-h", "encoder=libx264")  # and its banner: one start less
+    _, answer = _answer(binary, "-h", "encoder=libx264")  # and its banner: one start less
     found = re.search(r"^ *libavutil +(\d+)\. *(\d+)\.", answer, re.MULTILINE)
     named = re.search(r"^ffmpeg version (\S+)", answer, re.MULTILINE)
     version = named[1] if named else "unknown"
@@ -86,7 +86,8 @@ def require_tools() -> Tools:
     if "Encoder libx264" not in answer:
         raise SetupError("E403", f"{binary} was built without libx264")
     setpriv = shutil.which("setpriv")
-    works = setpriv is not None and "setpriv" in _answer(setpriv, "--pdeathsig", "KILL", "--", setpriv, "--version")
+    # In a sandbox it may be there and not be allowed to do its work.
+    works = setpriv is not None and _answer(setpriv, "--pdeathsig", "KILL", "--", setpriv, "--version")[0] == 0
     return Tools(
         ffmpeg=binary,
         ffprobe=probe,
@@ -95,15 +96,15 @@ def require_tools() -> Tools:
     )
 
 
-def _answer(*argv: str) -> str:
-    """What a program says, on both of its outputs."""
+def _answer(*argv: str) -> tuple[int, str]:
+    """How a program ends, and what it says on both of its outputs."""
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SetupError("E403", f"{argv[0]} does not run: {error}") from error
-    return done.stdout.decode("utf-8", "replace")
+    return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

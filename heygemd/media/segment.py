@@ -38,7 +38,7 @@ class SegmentWriter:
     """One closed-GOP H.264 file at a constant rate; appears under its name only when it is complete.
 
     Raw frames through a pipe cost next to nothing: a 1080p frame takes 0.5 ms of ours and 0.5 ms of ffmpeg's processor
-    time beside 14 ms of x264's; `yuv4mpegpipe`, `-avioflags direct`, `-blocksize` and pipes of 64 to 1024 KiB are all
+    time beside 14 ms of x264's; `-avioflags direct`, `-blocksize` and pipes of 64 to 1024 KiB are all
     the same within what can be measured (250 frames, ffmpeg 5.1).
     """
 

@@ -2,9 +2,15 @@
 # install.sh. A running daemon keeps the environment that it was started from until it is restarted.
 # shellcheck shell=bash disable=SC2034,SC2154  # names of layout.sh and install.sh
 
-# Made from what: the same sources and the same Python need no new environment.
+# What is installed beside the program itself: asked for now, or with the version in use.
+extras() {
+  if [[ -n $with_openvino ]]; then echo openvino; elif [[ -f $current/heygemd.extras ]]; then cat "$current/heygemd.extras"; fi
+}
+
+# Made from what: the same sources and extras and the same Python need no new environment.
 fingerprint() {
   "$python" --version
+  extras
   (cd "$checkout" && find heygemd pyproject.toml -type f ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cksum) | cksum
 }
 
@@ -24,7 +30,8 @@ show_steps() {
 
 # Make the environment `$release` beside the one in use. It is removed again when anything before the switch fails.
 make_release() {
-  local version
+  local version chosen
+  chosen=$(extras)
   version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$checkout/heygemd/__init__.py")
   release=$releases/${version:-unknown}-$(date -u +%Y%m%dT%H%M%S)
   while [[ -e $release ]]; do release+=a; done
@@ -35,9 +42,10 @@ make_release() {
   if [[ ! -e /dev/nvidiactl ]] && ! "$release/bin/python" -m pip config list 2>/dev/null | grep -qE 'index-url|find-links'; then
     say "no NVIDIA GPU seen; PIP_EXTRA_INDEX_URL set to PyTorch's CPU index would fetch a far smaller torch"
   fi
-  PIP_ROOT_USER_ACTION=ignore "$release/bin/python" -m pip install --no-input --progress-bar off "$checkout" 2>&1 |
+  PIP_ROOT_USER_ACTION=ignore "$release/bin/python" -m pip install --no-input --progress-bar off "$checkout${chosen:+[$chosen]}" 2>&1 |
     tee -a "$log" | show_steps || stop_with_log "pip could not install heygemd"
   keep_parts "$release/share/heygemd"
+  if [[ -n $chosen ]]; then echo "$chosen" >"$release/heygemd.extras"; fi
   fingerprint >"$release/heygemd.stamp"
 }
 

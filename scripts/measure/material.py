@@ -37,7 +37,9 @@ class Material:
 
     def first(self, count: int) -> "Material":
         """Cut off all but the first frames: what lies behind must not be known."""
-        track = replace(self.track, **{name: getattr(self.track, name)[:count] for name in fields_of(self.track)})
+        columns = {name: getattr(self.track, name) for name in fields_of(self.track)}
+        known = {name: column[:count] for name, column in columns.items() if column is not None}
+        track = replace(self.track, **known)
         return replace(self, frames=self.frames[:count], track=track, mouth=self.mouth.of(np.arange(count)))
 
 

@@ -58,6 +58,19 @@ def test_the_program_is_installed_from_the_checkout_and_not_linked_to_it(machine
     assert machine.path("/opt/heygemd/venv/share/heygemd/scripts/uninstall.sh").exists()
 
 
+def test_openvino_is_installed_when_asked_for_and_stays_over_upgrades(installed: Machine) -> None:
+    installed.install("--openvino")
+    (pip,) = installed.calls("pip")
+    assert pip.endswith(f"{installed.checkout}[openvino]")
+    installed.forget()
+    installed.install()
+    assert installed.calls("pip") == []
+    installed.change_program()
+    installed.install()
+    (pip,) = installed.calls("pip")
+    assert pip.endswith(f"{installed.checkout}[openvino]")
+
+
 def test_a_second_run_changes_nothing_and_disturbs_nobody(installed: Machine) -> None:
     before = _contents(installed)
     run = installed.install()

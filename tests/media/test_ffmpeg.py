@@ -94,6 +94,18 @@ def test_old_or_crippled_tools_are_refused(
         ffmpeg.require_tools.__wrapped__()
 
 
+def test_a_setpriv_that_is_not_allowed_to_work_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, words in (
+        ("ffmpeg", "echo 'ffmpeg version 5.1'; echo 'libavutil 57. 28.100'; echo 'Encoder libx264'"),
+        ("ffprobe", "true"),
+        ("setpriv", "echo 'setpriv: activate capabilities: Operation not permitted' >&2; exit 127"),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{words}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert ffmpeg.require_tools.__wrapped__().leash == ()
+
+
 @pytest.mark.ffmpeg
 def test_the_tools_of_this_machine_are_found() -> None:
     tools = ffmpeg.require_tools()

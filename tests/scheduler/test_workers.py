@@ -94,10 +94,7 @@ def kinds(said: list[Event | Ended]) -> list[EventKind]:
 
 def process_of(worker_device: str) -> psutil.Process:
     """Find the stand-in that was started for this device."""
-    for process in psutil.Process().children():
-        if worker_device in process.cmdline():
-            return process
-    raise AssertionError("no such process")
+    return next(process for process in psutil.Process().children() if worker_device in process.cmdline())
 
 
 def test_a_worker_is_told_what_computes_and_where_measurements_are_kept(crowd: Callable[..., Crowd]) -> None:
@@ -105,8 +102,7 @@ def test_a_worker_is_told_what_computes_and_where_measurements_are_kept(crowd: C
     some.pool.start(ENGINE, "cuda:7")
     some.until(lambda said: said)
     words = process_of("cuda:7").cmdline()
-    assert words[words.index("--backend") + 1] == "openvino"
-    assert words[words.index("--cache") + 1] == "/state/the cache"
+    assert [words[words.index(name) + 1] for name in ("--backend", "--cache")] == ["openvino", "/state/the cache"]
 
 
 def test_a_worker_is_started_as_the_protocol_says_and_answers_its_task(crowd: Callable[..., Crowd]) -> None:
