@@ -31,8 +31,27 @@ def _loaded(name: str) -> dict[str, str]:
         importlib.import_module(name)
     except (ImportError, OSError, AttributeError, RuntimeError, ValueError, SystemError) as error:
         return {"error": _last_line(error)}
+    if name == "librosa" and (reason := _wrong_bank()):
+        return {"error": reason}
     top = importlib.import_module(name.partition(".")[0])
     return {"version": str(getattr(top, "__version__", ""))}
+
+
+def _wrong_bank() -> str:
+    """Say how far the mel bank of the workers, who do without librosa, is from librosa's; "" where it is the same."""
+    import librosa.filters  # noqa: PLC0415  # it may be what is broken
+    import numpy as np  # noqa: PLC0415
+
+    try:
+        from heygemd.render.wav2lip import mel  # noqa: PLC0415
+    except (ImportError, OSError):  # torch is broken: that is told by itself
+        return ""
+    ours = mel.mel_bank()
+    theirs = librosa.filters.mel(
+        sr=mel.RATE_HZ, n_fft=mel.WINDOW_SAMPLES, n_mels=len(ours), fmin=mel.LOWEST_HZ, fmax=mel.HIGHEST_HZ
+    )
+    off = float(np.abs(ours - theirs).max())
+    return f"its mel bank is off by {off:g} from the one that wav2lip was trained with" if off else ""
 
 
 def _torch() -> dict[str, Any]:
