@@ -231,6 +231,7 @@ def main(
             out.write(to_json(said) + "\n")
             out.flush()
             sys.exit(1)
+        ctypes.CDLL(None).malloc_trim(0)  # reading and measuring the network took several times what it keeps
         label = "cpu" if device == "cpu" else args.device
         encoders = EncoderChoice(place=EncoderPlace(cores=args.threads, card=card_index(device)))
         worker = build(engine=engine, device=label, out=out, footprint=Footprint(device), encoders=encoders)
