@@ -43,6 +43,7 @@ def calibrations(monkeypatch):
         return loading.Trial(candidate=best, paint=best.build(network), cpu_s=[0.1])
 
     monkeypatch.setattr(loading, "calibrated", calibrated)
+    monkeypatch.setattr(loading, "chosen_aside", lambda *ways: pytest.fail("there is nothing that would stay loaded"))
     return counted
 
 
@@ -104,6 +105,32 @@ def test_without_a_folder_or_a_sha256_nothing_is_kept(weights, sha256, tmp_path,
     load_generator(weights, device="cpu", cache_dir=tmp_path)
     assert len(calibrations) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_would_stay_loaded_is_measured_by_another_process(weights, sha256, tmp_path, monkeypatch):
+    """The worker itself tries nothing, and what was found out is kept for the next one."""
+    asked = []
+
+    def chosen_aside(*ways):
+        asked.append(ways)
+        return "openvino 2", 7.5
+
+    some_ways(monkeypatch, "torch", "openvino 1", "openvino 2")
+    monkeypatch.setattr(loading, "calibrated", lambda *ways, **more: pytest.fail("measured here"))
+    monkeypatch.setattr(loading, "chosen_aside", chosen_aside)
+    for _ in range(2):
+        made = load_generator(weights, device="cpu", sha256=sha256, cache_dir=tmp_path)
+        assert made.precision == "openvino 2"
+    assert asked == [(weights, sha256, AUTO)]
+    assert json.loads(choice_file(tmp_path, sha256, AUTO).path.read_text())["batch_cpu_ms"] == 7.5
+
+
+def test_when_the_other_process_failed_the_worker_measures(weights, sha256, tmp_path, calibrations, monkeypatch):
+    some_ways(monkeypatch, "torch", "openvino")
+    monkeypatch.setattr(loading, "chosen_aside", lambda *ways: ("", 0.0))
+    assert load_generator(weights, device="cpu", sha256=sha256, cache_dir=tmp_path).precision == "openvino"
+    assert len(calibrations) == 1
+    assert choice_file(tmp_path, sha256, AUTO).read() == "openvino"
 
 
 def test_a_backend_that_is_not_installed_is_refused_before_anything_is_read(tmp_path, monkeypatch):

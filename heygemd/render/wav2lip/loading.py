@@ -9,6 +9,7 @@ import structlog
 import torch
 
 from heygemd.errors import SetupError
+from heygemd.render.wav2lip.aside import chosen_aside
 from heygemd.render.wav2lip.calibration import Candidate, Paint, Trial, Yardstick, calibrated
 from heygemd.render.wav2lip.card import Card
 from heygemd.render.wav2lip.checkpoint import load_weights
@@ -43,14 +44,14 @@ def load_generator(
     remembered in `cache_dir` for weights whose sha256 is given. A card is always torch's. Raises SetupError E401 (no
     such back end here), E402, E405 or E409.
     """
-    candidates = () if device != "cpu" else candidates_for(backend)
-    network = fold(load_weights(weights, sha256))
-    if device == "cpu":
-        remembered = None if cache_dir is None or sha256 is None else choice_file(cache_dir, sha256, backend)
-        made: Device = _on_processor(network, candidates, remembered)
+    if device != "cpu":
+        made: Device = on_card(fold(load_weights(weights, sha256)), torch.device(device))
+    elif cache_dir is None or sha256 is None:
+        candidates = candidates_for(backend)
+        best = calibrated(fold(load_weights(weights, sha256)), candidates, count=BATCH)
+        made = Processor(best.paint, best.candidate.precision)
     else:
-        made = on_card(network, torch.device(device))
-    del network
+        made = _remembering(weights, sha256, backend, choice_file(cache_dir, sha256, backend))
     ctypes.CDLL(None).malloc_trim(0)  # what was only needed to get here: up to three copies of the weights
     log.info("wav2lip.generator_loaded", device=device, precision=made.precision)
     return Generator(made)
@@ -79,21 +80,29 @@ def _candidate(way: str, build: Callable[..., Paint], dtype: str, *, shown: str 
     )
 
 
-def _on_processor(network: Folded, candidates: Sequence[Candidate], remembered: ChoiceFile | None) -> Processor:
-    """Take the candidate that is remembered, or the one that proves best."""
-    if remembered is None:
-        best = calibrated(network, candidates, count=BATCH)
-    else:
-        with remembered.locked():
-            best = _recalled(network, candidates, remembered) or calibrated(network, candidates, count=BATCH)
-            if best.cpu_s:
-                remembered.write(best.candidate.name, best.batch_cpu_ms)
+def _remembering(weights: Path, sha256: str, backend: str, remembered: ChoiceFile) -> Processor:
+    """Take the candidate that is remembered, or the one that proves best, which is then remembered."""
+    candidates = candidates_for(backend)
+    with remembered.locked():
+        name = remembered.read()
+        if not name and _leaves_much(candidates):
+            name, batch_cpu_ms = chosen_aside(weights, sha256, backend)
+            if name:
+                remembered.write(name, batch_cpu_ms)
+        network = fold(load_weights(weights, sha256))
+        if (best := _built(network, candidates, name)) is None:
+            best = calibrated(network, candidates, count=BATCH)
+            remembered.write(best.candidate.name, best.batch_cpu_ms)
     return Processor(best.paint, best.candidate.precision)
 
 
-def _recalled(network: Folded, candidates: Sequence[Candidate], remembered: ChoiceFile) -> Trial | None:
-    """Build the candidate that was chosen before, without a trial; None when there is none, or no longer."""
-    name = remembered.read()
+def _leaves_much(candidates: Sequence[Candidate]) -> bool:
+    """Whether trying them loads a library that may not be needed afterwards."""
+    return len({candidate.name.startswith(OPENVINO) for candidate in candidates}) > 1
+
+
+def _built(network: Folded, candidates: Sequence[Candidate], name: str) -> Trial | None:
+    """Build the candidate of this name, without a trial; None when there is none, or no longer."""
     for candidate in candidates:
         if candidate.name == name:
             try:
@@ -101,7 +110,7 @@ def _recalled(network: Folded, candidates: Sequence[Candidate], remembered: Choi
             except SetupError as error:
                 log.info("wav2lip.candidate_left_out", candidate=name, reason=error.message)
                 return None
-            log.debug("wav2lip.choice_used", chosen=name, path=str(remembered.path))
+            log.debug("wav2lip.choice_used", chosen=name)
             return Trial(candidate=candidate, paint=paint)
     return None
 
