@@ -6,6 +6,7 @@ float32 with every layer's numbers rounded to that format, and a candidate may b
 Weights for which even that is too far off are computed in float32.
 """
 
+import ctypes
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -161,6 +162,8 @@ def calibrated(
         least_s = min(trial.cpu_s[0] for trial in trials)
         hopeless |= {trial.candidate.dtype for trial in trials if trial.cpu_s[0] > HOPELESS * least_s}
         trials = [trial for trial in trials if trial.cpu_s[0] <= HOPELESS * least_s]
+        del trial  # a hopeless one holds 150 MB of weights, which would still be there while the next is built
+        ctypes.CDLL(None).malloc_trim(0)
     for _ in range(TURNS - 1 if len(trials) > 1 else 0):
         for trial in trials:
             trial.take_turn(yardstick.windows, yardstick.faces, clock)
