@@ -2,6 +2,10 @@
 
 BIN := .venv/bin
 
+# Of `make fuzz`: how long each of its two parts takes, and where it begins.
+FUZZ_S := 1800
+FUZZ_SEED := 1
+
 # Without compiled modules every worker and daemon that a test starts compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -11,7 +15,7 @@ export HOME := $(CURDIR)/build/home
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools check test install uninstall soak bench demo clean
+.PHONY: help setup tools check test install uninstall faults corpus fuzz soak bench demo clean
 
 define lint
 @mkdir -p build
@@ -47,9 +51,26 @@ install: ## put heygemd on this machine as a service (asks for root)
 uninstall: ## take it off again; films, configuration and state stay
 	@scripts/uninstall.sh
 
-soak: tools ## long runs: bad writers, kills at random, an hour-long film, 10,000 queues (about 2 hours)
+faults: tools ## kill, fault and power-cut a daemon at every change of a disk; goes on where it was (about 3 hours)
+	@mkdir -p build
+	$(BIN)/python -m tests.faults.everywhere --parallel 4 --minutes 115 --results build/faults.jsonl
+	[ $$(id -u) != 0 ] || $(BIN)/python -m tests.faults.powercut --results build/powercuts.jsonl
+	[ $$(id -u) != 0 ] || $(BIN)/python -m tests.faults.hunt
+
+corpus: tools ## every hostile and odd input, judged, measured and watched by strace (about an hour)
+	@mkdir -p build
+	$(BIN)/python scripts/corpus.py --table build/corpus.md
+	$(BIN)/python -m tests.isolation.watched
+
+fuzz: tools ## damaged media, manifests and weights, and people who move files about (an hour; FUZZ_S=seconds)
+	$(BIN)/python scripts/fuzz_inputs.py --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
+	$(BIN)/python scripts/fuzz_folders.py --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
+
+soak: tools ## long runs: bad writers, accelerated days, kills at random, an hour-long film, 10,000 queues (about 3 hours)
 	$(BIN)/python scripts/soak_writers.py
 	[ $$(id -u) != 0 ] || $(BIN)/python scripts/soak_writers.py --smb
+	[ $$(id -u) != 0 ] || $(BIN)/python scripts/soak.py
+	[ $$(id -u) != 0 ] || $(BIN)/python scripts/soak.py --rough 0 --steady 6 --troubles 0 --leak descriptors
 	$(BIN)/python scripts/soak_kills.py
 	$(BIN)/python scripts/soak_longfilm.py
 	$(BIN)/python scripts/simulate_queue.py

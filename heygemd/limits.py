@@ -27,4 +27,4 @@ class Limits(Part):
     max_frames: int = Field(2_000_000, gt=0, description="Frames of one file.")
     probe_wall_s: float = Field(120.0, gt=0, description="Wall clock of one probe.")
     stall_s: float = Field(120.0, gt=0, description="A decoder or encoder that is silent for longer is ended.")
-    memory_bytes: int = Field(4 << 30, gt=0, description="Address space of one decoder process.")
+    memory_bytes: int = Field(4 << 30, gt=0, description="Address space of one decoder; small pictures get less.")

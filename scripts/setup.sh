@@ -97,6 +97,7 @@ missing_test_packages() {
   # A container without an init gets systemd, which tests boot in namespaces; a whole system keeps the init it has.
   [[ $(id -u) != 0 || -e /sbin/init ]] || echo "systemd logrotate"
   has_browser || echo "chromium"
+  command -v strace >/dev/null || echo "strace"
 }
 
 # Ubuntu's package of a browser only fetches a snap, which does not run everywhere.

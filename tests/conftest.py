@@ -16,7 +16,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED_MEDIA = ROOT.parent / "shared" / "media"
+SHARED_MEDIA = (ROOT.parent / "shared" / "media").resolve()
+"""It may lie behind a link, which the door to strangers' files does not go through."""
 
 
 @cache
@@ -75,6 +76,12 @@ def _has_pty() -> bool:
 
 
 @cache
+def _has_strace() -> bool:
+    """A container may forbid it to trace."""
+    return _succeeds("strace", "-o", "/dev/null", "true")
+
+
+@cache
 def _has_promtool() -> bool:
     return shutil.which("promtool") is not None
 
@@ -96,6 +103,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "systemd": _has_systemd,
     "promtool": _has_promtool,
     "pty": _has_pty,
+    "strace": _has_strace,
 }
 """Marker → is it there? `HEYGEMD_REQUIRE=ffmpeg,gpu` says what must be."""
 

@@ -64,6 +64,7 @@ class BackDesk:
         now_s: float,
         folders: Callable[[], dict[str, str]],
         snapshot: Callable[[], Snapshot],
+        inputs: Callable[[], dict[str, tuple[str, ...]]] = dict,
     ) -> Noticed | None:
         """Send the clerk when it is time; returns what it noticed, once."""
         answer = self._clerk.poll(now_s)
@@ -79,8 +80,9 @@ class BackDesk:
             told = snapshot()
             self._status_due_s = now_s + (STATUS_ACTIVE_S if watched else STATUS_IDLE_S)
         self._sent = Round(
-            folders=watched, snapshot=told, notes=tuple(self._notes.items()), reports=tuple(self._reports.values())
-        )
+            folders=watched, inputs=inputs(), snapshot=told,
+            notes=tuple(self._notes.items()), reports=tuple(self._reports.values()),
+        )  # fmt: skip
         self._notes.clear()
         self._reports.clear()
         self._clerk.ask("go_round", self._sent, now_s=now_s, limit_s=ROUND_LIMIT_S)

@@ -31,6 +31,8 @@ REPORT_EVERY_S = 2.0
 """A manifest of ten thousand rows is not written anew for each of them."""
 ERRAND_LIMIT_S = 3600.0
 PAUSE_S = 10.0
+KNOWN_BY_ID = ("known by its id",)
+"""Evidence of inputs that were not there."""
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class _Account:
     """What the last report was made from."""
     due_s: float = 0.0
     errand: Errand | None = None
+    is_complete: bool = False
+    """Every row has come to an end: nothing is left that could be stopped, whatever has become of the folder."""
     is_published: bool = False
 
 
@@ -74,7 +78,7 @@ class BatchBook:
         return {
             batch_id: account.batch.claim_dir.name
             for batch_id, account in self._accounts.items()
-            if account.batch.root == root.uuid and not account.is_published and not self._store.is_stopped(batch_id)
+            if account.batch.root == root.uuid and not account.is_complete and not self._store.is_stopped(batch_id)
         }
 
     def receive(self, batches: tuple[Batch, ...], desk: FrontDesk) -> None:
@@ -86,7 +90,7 @@ class BatchBook:
             is_over = self._store.is_stopped(batch.id) or batch.id not in self._accounts
             desk.note_rows(KnownRows(batch=batch.id, rows=rows, is_stopped=is_over))
             if batch.id not in self._accounts:
-                desk.close_batch(Closing(batch=batch.id, day=self._day()))  # closed in an earlier run
+                desk.close_batch(self._closing(batch))  # closed in an earlier run
 
     def serve_absent(self, absent: tuple[Absent, ...], desk: FrontDesk) -> tuple[Job, ...]:
         """Make jobs of rows whose `id` was made by an earlier manifest of that name, and whose files do not come."""
@@ -152,6 +156,7 @@ class BatchBook:
         if batch.kind is BatchKind.MANIFEST:
             clerk.report(batch, report)
         if report.complete:
+            account.is_complete = True
             if batch.kind is BatchKind.FOLDER:
                 account.is_published = True
                 return
@@ -180,7 +185,7 @@ class BatchBook:
             del self._accounts[batch.id]
             log.info("batch.ended", batch=batch.id, name=batch.name, root=batch.root)
         elif batch.id not in desk.closing:
-            desk.close_batch(Closing(batch=batch.id, day=self._day()))
+            desk.close_batch(self._closing(batch))
 
     def _again(self, batch: Batch, row: Row, earlier: Job) -> Job:
         """A job that needs no files: it is given the film of the row's earlier job."""
@@ -208,6 +213,17 @@ class BatchBook:
             film_sha256=None,
         )
 
+    def _closing(self, batch: Batch) -> Closing:
+        """Say which members were used, and as what: people may have put other files in their place."""
+        rows = {row.number: row for row in batch.rows}
+        used: set[tuple[str, str]] = set()
+        for job in self._store.jobs_of_batch(batch.id):
+            row = rows.get(job.row.number) if job.row else None
+            for wanted, file in ((row.video, job.video), (row.audio, job.audio)) if row else ():
+                if wanted is not None and file is not None and file.evidence != KNOWN_BY_ID:
+                    used.add((wanted.path, file.sha256))
+        return Closing(batch=batch.id, day=self._day(), used=frozenset(used))
+
     def _day(self) -> str:
         return self._wall().date().isoformat()
 
@@ -220,4 +236,4 @@ def publish_results(root: Root, batch: Batch, report: BatchReport, films: tuple[
 
 
 def _as_known(file: InputFile | None) -> InputFile | None:
-    return file and replace(file, evidence=("known by its id",))
+    return file and replace(file, evidence=KNOWN_BY_ID)

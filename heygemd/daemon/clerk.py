@@ -4,7 +4,8 @@ A child of its own, so that the hash of a long film never makes them wait.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
@@ -30,6 +31,8 @@ class Round:
 
     folders: dict[str, str]
     """Job or batch id → its folder in `processing/`, as long as it may be cancelled."""
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Job id → names of the files in that folder without which there is no film."""
     snapshot: Snapshot | None = None
     notes: tuple[tuple[str, str], ...] = ()
     """Folder in `processing/` and the text of its `STATUS.txt`."""
@@ -43,7 +46,7 @@ class Noticed:
     cancelled: tuple[str, ...] = ()
     """Ids of jobs and batches whose folder holds `CANCEL`."""
     taken_away: tuple[str, ...] = ()
-    """Ids of those whose folder is not there any more."""
+    """Ids of those whose folder, or a file that they are made of, is not there any more."""
 
 
 class Clerk:
@@ -56,7 +59,7 @@ class Clerk:
 
     def go_round(self, round_: Round) -> Noticed:
         """Look first, then write; raises ResourceError E201 when the root is away."""
-        noticed = self._look(round_.folders)
+        noticed = self._look(round_.folders, round_.inputs)
         try:
             for claim_name, text in round_.notes:
                 write_note(self._root, claim_name, text)
@@ -73,22 +76,39 @@ class Clerk:
             self._trouble = None
         return noticed
 
-    def _look(self, folders: dict[str, str]) -> Noticed:
+    def _look(self, folders: dict[str, str], inputs: dict[str, tuple[str, ...]]) -> Noticed:
         require_root(self._root)
         if not folders:
             return Noticed()
+        cancelled, gone = [], []
         with share_faults(self._root.processing):
             present = set(os.listdir(self._root.processing))  # noqa: PTH208  # names are wanted, not paths
-            cancelled = tuple(one for one, name in folders.items() if name in present and self._has_cancel(name))
-        gone = tuple(one for one, name in folders.items() if name not in present)
+            for one, name in folders.items():
+                entries = _listed(self._root.processing / name) if name in present else None
+                if name not in present or (entries is not None and self._lacks(name, inputs.get(one, ()), entries)):
+                    gone.append(one)
+                if entries is not None and any(entry.casefold() in CANCEL_NAMES for entry in entries):
+                    cancelled.append(one)
         if gone:
             # Nothing may be inferred from a folder that is empty because the share went away a moment ago.
             require_root(self._root)
-        return Noticed(cancelled=cancelled, taken_away=gone)
+        return Noticed(cancelled=tuple(cancelled), taken_away=tuple(gone))
 
-    def _has_cancel(self, name: str) -> bool:
-        try:
-            entries = os.listdir(self._root.processing / name)  # noqa: PTH208
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return any(entry.casefold() in CANCEL_NAMES for entry in entries)
+    def _lacks(self, folder: str, names: tuple[str, ...], entries: frozenset[str]) -> bool:
+        """Tell whether a file is gone for certain: a share may list a name otherwise than it was written."""
+        return any(_is_gone(self._root.processing / folder / name) for name in names if name not in entries)
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _listed(folder: Path) -> frozenset[str] | None:
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return None

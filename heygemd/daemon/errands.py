@@ -7,6 +7,7 @@ Children are forked from multiprocessing's fork server, which has imported the l
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import time
 import traceback
@@ -112,12 +113,27 @@ class _Child:
         self._pipe.close()
 
 
+@contextmanager
+def _on_guard() -> Iterator[None]:
+    """Let Python programs that are started now, as the fork server is, import nothing from where somebody stands."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
 def _start(nursery: Nursery, target: Callable[..., None], args: tuple[object, ...]) -> ForkServerProcess:
     """Start a child. A fork server that was killed is replaced by the next start, as soon as its death is seen."""
     for attempt in reversed(range(START_TRIES)):
         process = nursery.server.Process(target=target, args=args, daemon=True)
         try:
-            process.start()
+            with _on_guard():
+                process.start()
         except (ConnectionError, EOFError):
             if not attempt:
                 raise

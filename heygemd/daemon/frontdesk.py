@@ -26,6 +26,8 @@ LATE_S = 60.0
 """A look that is begun so late, or an answer that is taken so late, is the sign of a loop that hangs."""
 LONGEST_BACK_OFF = 8
 """An absent root is looked for less and less often, down to this part of the usual."""
+LOOKS_IN_VAIN = 4
+"""After so many, the last of them after the longest pause, an absent root holds up nobody who waits for the end."""
 
 
 class FrontDesk:
@@ -42,7 +44,7 @@ class FrontDesk:
         self._wake = wake
         self._next_look_s = self._earliest_s = 0.0
         self._alarm_due_s = 0.0
-        self._back_off = 1
+        self._looks_in_vain = 0
         self._wants_look = False
         self._word = Word()
         """To be told at the next look."""
@@ -96,9 +98,14 @@ class FrontDesk:
 
     @property
     def is_quiet(self) -> bool:
-        """The last look is complete and found nothing that is still arriving."""
+        """The last look is complete and found nothing that is still arriving, or that it may not take in yet.
+
+        A root that has just gone may be back at once: it is quiet when it is still away after the longest pause.
+        """
+        if 0 < self._looks_in_vain < LOOKS_IN_VAIN:
+            return False
         found = self.findings
-        if found is None or found.settling or found.arrivals or found.batches:
+        if found is None or found.paused or found.settling or found.arrivals or found.batches:
             return False
         return not (self._wants_look or self.closing or self._word.batches)
 
@@ -190,7 +197,7 @@ class FrontDesk:
         elif self.offline and not reason:
             log.info("root.came_online", root=str(self.root.path))
         self.offline = reason
-        self._back_off = min(self._back_off * 2, LONGEST_BACK_OFF) if reason else 1
+        self._looks_in_vain = self._looks_in_vain + 1 if reason else 0
         self._next_look_s = now_s + self._pause_s()
 
     def _pause_s(self) -> float:
@@ -198,7 +205,8 @@ class FrontDesk:
         intake, found = self._settings.intake, self.findings
         is_local = found is None or found.is_local
         if self.offline:
-            return (intake.scan_active_s if is_local else intake.scan_mount_s) * self._back_off
+            back_off = min(1 << min(self._looks_in_vain, LOOKS_IN_VAIN), LONGEST_BACK_OFF)
+            return (intake.scan_active_s if is_local else intake.scan_mount_s) * back_off
         if found is not None and found.busy:
             return intake.scan_active_s if is_local else intake.scan_mount_s
         return intake.scan_idle_s if is_local else intake.scan_mount_idle_s

@@ -194,7 +194,7 @@ class Handover:
         elif ending.file_name is None:
             self._start(
                 ending, "choose", publish.choose_name,
-                root.outbox, job.folder, job.name, self._settings.on_clash, job.id,
+                root.outbox, job.folder, job.name, self._settings.on_clash, job.id, root,
             )  # fmt: skip
         else:
             self._start(ending, "deliver", publish.deliver, self._delivery(ending, job, root))

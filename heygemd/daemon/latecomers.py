@@ -92,7 +92,14 @@ class Latecomers:
         """Why a root is not served, as far as that was told; also of those that are not asked for any more."""
         self.known: frozenset[str] = frozenset()
         """Ids of the jobs whose leavings may be swept."""
+        self._unheard = set(paths)
+        """Those that nobody has been told about since they were put off: they may be there, and full of work."""
         self._due_s = clock() + EVERY_S if paths else float("inf")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether each absent root has been asked for at least once more, and has answered."""
+        return not self._unheard
 
     def filenos(self) -> list[int]:
         """Readable when there is an answer."""
@@ -111,6 +118,7 @@ class Latecomers:
             if answer is None:
                 continue
             del self._errands[path]
+            self._unheard.discard(path)
             if answer.is_good:
                 self.paths.remove(path)
                 self.reasons.pop(path, None)
@@ -131,6 +139,7 @@ class Latecomers:
     def add(self, path: Path) -> None:
         """Ask for one more root from now on; it may be there already."""
         self.paths.append(path)
+        self._unheard.add(path)
         self._due_s = self._clock()
 
     def refuse(self, root: Root, error: HeygemdError) -> None:
@@ -150,6 +159,7 @@ class Latecomers:
         self._refused.add(path)
         self.reasons[path] = reason
         self.paths.append(path)
+        self._unheard.add(path)
         self._due_s = self._clock() + EVERY_S
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ Whatever may block lies behind an arrow to a child.
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -113,6 +113,8 @@ class Daemon:
         self._fault, self._fault_count = "", 0
         self._cached_before = 0
         """Entries of the cache made since the start, when it was last swept for that."""
+        self._kept_work: set[str] = set()
+        """Ended jobs whose work directory could not be removed yet."""
         self._bell = Bell()
         self.desks: list[FrontDesk] = []
         self.clerks: dict[str, BackDesk] = {}
@@ -176,6 +178,8 @@ class Daemon:
         for desk in self.desks:
             self._send_clerk(desk, now_s)
         self._watch_cache()
+        if self._kept_work:
+            self.sweep_work(self._kept_work)
         self.sweeper.tick(self.desks)
         self._export_events()
         self.paused = ""
@@ -186,7 +190,7 @@ class Daemon:
         if not self.handover.is_idle() or not all(desk.is_quiet for desk in self.desks):
             return False
         if not all(clerk.is_idle for clerk in self.clerks.values()) or not (
-            self.requests.is_idle and self.batches.is_idle
+            self.requests.is_idle and self.batches.is_idle and self.latecomers.is_idle
         ):
             return False
         return not self.store.has_work(desk.root.uuid for desk in self.desks)
@@ -267,6 +271,7 @@ class Daemon:
             now_s,
             lambda: self.store.claim_dirs(root.uuid) | self.batches.folders(root),
             lambda: self.snapshot(root),
+            lambda: self.store.claimed_names(root.uuid),
         )
         if noticed is not None:
             self.reception.obey(noticed, desk)
@@ -305,15 +310,24 @@ class Daemon:
     def _discard_work(self, job_id: str) -> None:
         try:
             self.scheduler.discard_work(job_id)
-        except ResourceError as error:  # the next start sweeps it
-            log.warning("daemon.work_kept", job_id=job_id, error_code=error.code, reason=error.message)
+        except ResourceError as error:  # tried again in each tick, and at the next start
+            if job_id not in self._kept_work:
+                log.warning("daemon.work_kept", job_id=job_id, error_code=error.code, reason=error.message)
+            self._kept_work.add(job_id)
+        else:
+            self._kept_work.discard(job_id)
 
-    def sweep_work(self) -> None:
-        """Remove work directories that a crash left behind: of jobs that have ended, or that nobody knows."""
-        for folder in (self.state_dir / "work").iterdir():
-            job = self.store.get(folder.name)
+    def sweep_work(self, job_ids: Collection[str] = ()) -> None:
+        """Remove work directories of jobs that have ended, or that nobody knows: all that a crash has left, or these.
+
+        A person may have put an ended job back since: what is queued again needs its directory.
+        """
+        for job_id in tuple(job_ids) or [folder.name for folder in (self.state_dir / "work").iterdir()]:
+            job = self.store.get(job_id)
             if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
-                self._discard_work(folder.name)
+                self._discard_work(job_id)
+            else:
+                self._kept_work.discard(job_id)
 
     def _guarded_tick(self) -> None:
         try:

@@ -63,7 +63,7 @@ def is_synchronised() -> bool | None:
 
 def ask_torch() -> dict[str, Any]:
     """Let a child load torch and the other native libraries; {"error": …} when it does not answer."""
-    argv = [sys.executable, "-m", "heygemd.render.machine_facts"]
+    argv = [sys.executable, "-P", "-m", "heygemd.render.machine_facts"]
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=TORCH_LIMIT_S, check=False, text=True

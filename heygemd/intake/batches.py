@@ -22,6 +22,7 @@ from heygemd.intake import names
 from heygemd.intake.batchrecord import half_written, read_batch, record_file, record_names, to_bytes
 from heygemd.intake.disk import Disk
 from heygemd.intake.findings import Absent, Closing, KnownRows
+from heygemd.intake.inspection import sha256_of
 from heygemd.intake.scan import Place
 from heygemd.jobs.batch import Batch, BatchKind, Row
 from heygemd.jobs.roots import Root
@@ -171,7 +172,7 @@ class Batches:
         batch = open_.batch
         if os.path.lexists(batch.claim_dir):
             if not open_.is_stopped:
-                self._collect_members(batch)
+                self._collect_members(batch, closing.used)
             day = self._root.done / closing.day
             if not os.path.lexists(day):
                 self._disk.make_folder(day)
@@ -184,15 +185,21 @@ class Batches:
         self._remove(batch)
         log.info("intake.batch_closed", batch=batch.id, name=batch.name)
 
-    def _collect_members(self, batch: Batch) -> None:
-        """Move what is left of a manifest's members, its shared ones, beside the manifest."""
+    def _collect_members(self, batch: Batch, used: Collection[tuple[str, str]]) -> None:
+        """Move what is left of a manifest's members, its shared ones, beside the manifest.
+
+        What has come since under the name of a member that was used is no member: no film was made of it.
+        """
         if batch.kind is not BatchKind.MANIFEST:
             return
-        own = Counter(_places(batch))
+        own, used_paths = Counter(_places(batch)), {path for path, _ in used}
         for folder, name in own:
             path = self._root.inbox / folder / name
             is_wanted = self.uses[folder, name] > own[folder, name] or is_default(name)
-            if not is_wanted and path.is_file() and not path.is_symlink():
+            if is_wanted or not path.is_file() or path.is_symlink():
+                continue
+            member = f"{folder}/{name}" if folder else name
+            if member not in used_paths or (member, sha256_of(path)) in used:
                 self._move_free(path, batch.claim_dir)
                 self._disk.sync_folder(path.parent)
         self._disk.sync_folder(batch.claim_dir)

@@ -41,6 +41,7 @@ from heygemd.intake.record import (
 )
 from heygemd.intake.settle import SettleRule, Settling
 from heygemd.intake.shared import PrivateCopy, SharedCopies
+from heygemd.intake.structure.verdict import find_cut
 from heygemd.intake.submission import Member, Role, Submission
 from heygemd.jobs.ids import id8_of, is_job_id, new_job_id
 from heygemd.jobs.job import InputFile, MediaInfo
@@ -222,6 +223,9 @@ class Claims:
         return claim.sums[member.place]
 
     def _ask_probe(self, files: Mapping[Role, InputFile]) -> tuple[MediaInfo | None, tuple[str, str] | None]:
+        for file in files.values():
+            if gap := find_cut(file.evidence):  # half of an Opus file, or of a JPEG, decodes without a word
+                return None, ("E110", f"{file.name}: {gap}")
         try:
             return self._probe(files[Role.VIDEO].path, files[Role.AUDIO].path), None
         except InputError as error:

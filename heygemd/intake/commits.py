@@ -55,8 +55,9 @@ class Commits:
         self._old_tokens = frozenset()
 
     def declare(self, place: Place, size_bytes: int | None, sha256: str | None) -> None:
-        """Take note of what a manifest says about a file that may not be here yet."""
-        self._declared[place] = _Declared(size_bytes, sha256)
+        """Take note of what a manifest says about a file that may not be here yet; to name it is to say nothing."""
+        if size_bytes is not None or sha256 is not None:
+            self._declared[place] = _Declared(size_bytes, sha256)
 
     def forget(self, place: Place) -> None:
         """The file was claimed: what was declared of it does not hold for the next of that name."""

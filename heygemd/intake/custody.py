@@ -97,6 +97,7 @@ class Custody:
             at_home = self._drop_what_is_at_home(record)
             places = {place: place for place in at_home}
             places |= self._return_all(record)
+            self._return_renamed(record)
         self._disk.remove_folder(claim_dir)
         self._disk.sync_folder(self._root.processing)
         self._disk.remove(record_file(self._root, record.job_id))
@@ -155,6 +156,18 @@ class Custody:
         folder = f"{parent.folder}/{name}" if parent.folder else name
         there = [member for member in record.members if os.path.lexists(parent.path / name / member.name)]
         return {member.place: (folder, member.name) for member in there}
+
+    def _return_renamed(self, record: ClaimRecord) -> None:
+        """Give back pictures and sounds that people have renamed in the claim folder: nobody would look there."""
+        claim_dir = record.claim_dir(self._root)
+        entries = sorted(claim_dir.iterdir()) if is_folder(claim_dir) else []
+        found = [path for path in entries if names.kind_of(path.name) and not names.is_ignored(path.name)]
+        if not found:
+            return
+        home = self._reopen(record, record.members[0].folder if record.members else "").path
+        for path in found:
+            self._move_free(path, home, path.name, 0, names.numbered)
+        self._disk.sync_folder(home)
 
     def _move_free(self, source: Path, folder: Path, name: str, number: int, numbered: _Numbering) -> str:
         while True:

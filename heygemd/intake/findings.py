@@ -39,6 +39,8 @@ class Closing:
     batch: str
     day: str
     """`YYYY-MM-DD`."""
+    used: frozenset[tuple[str, str]] = frozenset()
+    """Members and the sha256 with which jobs have used them: another file of that name has come since, and stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,7 +99,7 @@ class Inbox:
         self._loose = Loose(self._watch, self._configs)
         self._rows = RowOffers(self._batches, self._watch, self._configs, rule)
         self._folders = JobFolders(root, self._watch, self._configs, wall)
-        self._manifests = ManifestDesk(root, self._watch, self._configs, limits, wall)
+        self._manifests = ManifestDesk(root, self._watch, self._configs, limits, wall=wall, clock=clock)
         self._complaints = Complaints(root, disk)
         self._reserve = Reserve(root.path, state_dir, settings.reserve_mib * MIB)
         self._room = WaitingRoom(settings.orphan_notice_s)
@@ -109,6 +109,8 @@ class Inbox:
         """Files that may not be moved, and until when that is not tried again."""
         self._closed: tuple[str, ...] = ()
         self._has_offers = False
+        self._holds_all = True
+        """Every claim that is recorded on the disk is among the open ones."""
         self._trouble: str | None = None
 
     def look(self, word: Word) -> Findings:
@@ -181,10 +183,12 @@ class Inbox:
 
     def _advance(self, now_s: float) -> None:
         """Take every open claim one step further; one that meets a fault is read from disk again at the next look."""
+        self._holds_all = True
         try:
             for job_id in self._claims.find_records():
                 self._claims.take_up(job_id)
         except OSError as error:
+            self._holds_all = False
             self._pause(error)
         for claim in [claim for claim in self._claims.open.values() if claim.record.job is None]:
             try:
@@ -193,6 +197,7 @@ class Inbox:
                 self._trouble = f"{error.code} {error.message}"
             except OSError as error:
                 self._claims.open.pop(claim.record.job_id, None)
+                self._holds_all = False
                 self._pause(error)
 
     def _step(self, claim: OpenClaim, now_s: float) -> None:
@@ -237,14 +242,18 @@ class Inbox:
             for claim in self._claims.open.values()
             if (row := claim.record.submission.row) is not None
         }
-        offers += islice(self._rows.ready(now_s, in_work), OFFERS_PER_LOOK)
+        if self._holds_all:  # else a row may be claimed already, and its shared members would be there once more
+            offers += islice(self._rows.ready(now_s, in_work), OFFERS_PER_LOOK)
         try:
             self._accept(mail, folders, now_s)
             self._claim(sorted(offers, key=_turn), now_s)
+        except ResourceError as error:
+            self._trouble = error.message
         except OSError as error:
             self._pause(error)
         unreadable = self._watch.unreadable
-        self._has_offers = any(unreadable.isdisjoint(offer.watched) for offer in offers)
+        is_unfinished = folders.is_settling or mail.is_late or not self._holds_all
+        self._has_offers = is_unfinished or any(unreadable.isdisjoint(offer.watched) for offer in offers)
 
     def _orphans(self, now_s: float) -> list[Offer]:
         lone = self._room.expired(now_s, lambda folder: self._configs.rules(folder).orphan_timeout_s)
@@ -252,11 +261,14 @@ class Inbox:
         return list(islice(offers, OFFERS_PER_LOOK))
 
     def _accept(self, mail: Mail, folders: Folders, now_s: float) -> None:
+        """Take batches in; each time the root is asked for anew: since the look began, much was read and inspected."""
         for batch, place in mail.batches:
+            check_online(self._root)
             self._batches.accept(batch, self._root.inbox / place[0] / place[1])
             self._watch.forget(place, now_s)
             self._declare(batch)
         for batch, top in folders.batches:
+            check_online(self._root)
             if self._batches.accept(batch, self._root.inbox / top):
                 self._forget_below(top, now_s)
 
@@ -283,6 +295,7 @@ class Inbox:
             if (shortage := self._reserve.shortage(size_bytes)) is not None:
                 self._trouble = f"E202 {shortage}"
                 return
+            check_online(self._root)
             try:
                 is_begun = self._claims.begin(offer.submission, origin, offer.rule, now_s)
             except OSError as error:

@@ -84,6 +84,12 @@ def _compare(number: int, path: Path, seen: Sighting) -> None:
         raise InputError("E111", f"{path.name} changed while it was read")
 
 
+def sha256_of(path: Path) -> str:
+    """Hash a file as it is now, links not followed; raises OSError."""
+    with os.fdopen(os.open(path, OPEN_FLAGS), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class Digest:
     """The sha256 of one file, computed in slices so that no single look takes long."""
 

@@ -42,6 +42,8 @@ class Folders:
     """Ready to be accepted, with the place of the folder."""
     groups: list[Group] = field(default_factory=list)
     """Folders that wait."""
+    is_settling: bool = False
+    """Some need only time: all their members are complete, but another one could still come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class JobFolders:
         elif not self._is_whole(top, inside, now_s - known[1]):
             why = why_of(self._watch.files[top, name].hindrance for name in inside)
             found.groups.append(_group(top, inside, why))
+            found.is_settling |= bool(inside) and self._are_settled(top, inside)
         elif not pictures or not sounds:
             timeout_s = self._configs.rules(top).orphan_timeout_s
             if inside and now_s - known[1] >= timeout_s:
@@ -110,7 +113,10 @@ class JobFolders:
     def _is_whole(self, top: str, inside: list[str], unchanged_s: float) -> bool:
         """A folder does not say how many members it will have: it must have had the same ones for a while."""
         rule = self._configs.rules(top).rule
-        return unchanged_s >= rule.settle_unsure_s and all(self._watch.files[top, name].is_settled for name in inside)
+        return unchanged_s >= rule.settle_unsure_s and self._are_settled(top, inside)
+
+    def _are_settled(self, top: str, inside: list[str]) -> bool:
+        return all(self._watch.files[top, name].is_settled for name in inside)
 
     def _offer(self, seen: Scan, top: str, inside: list[str], error: tuple[str, str] | None) -> Offer:
         parent, _, name = top.rpartition("/")

@@ -30,6 +30,9 @@ from heygemd.naming import job_folder
 
 HOLD_S = 60.0
 """Pairs of a folder wait for a manifest that is still arriving there, but not for ever."""
+BUDGET_S = 5.0
+"""Reading and judging manifests stop after this and go on at the next look; a single one may take longer. Hundreds of
+the largest ones would otherwise make one look longer than any look may be."""
 _Face = tuple[int, int, int, int, int]
 
 
@@ -47,6 +50,8 @@ class Mail:
     """Folders in which a manifest is arriving."""
     reserved: set[Place] = field(default_factory=set)
     """Files that waiting manifests name."""
+    is_late: bool = False
+    """Some were left for the next look."""
 
 
 class ManifestDesk:
@@ -58,10 +63,13 @@ class ManifestDesk:
         watch: Watch,
         configs: FolderConfigs,
         limits: ManifestLimits,
+        *,
         wall: Callable[[], datetime],
+        clock: Callable[[], float],
     ) -> None:
         self._root, self._watch, self._configs = root, watch, configs
         self._limits, self._wall = limits, wall
+        self._clock = clock
         self._read: dict[Place, tuple[_Face, Manifest | InputError]] = {}
         self._waits: dict[Place, tuple[int, set[Place]]] = {}
         """Manifests that wait for files: the watch's revision when they were last judged, and what they reserve."""
@@ -69,7 +77,9 @@ class ManifestDesk:
     def look(self, places: Iterable[Place], now_s: float) -> Mail:
         """Go through the manifests that lie in the inbox now."""
         mail = Mail()
+        ends_s = self._clock() + BUDGET_S
         found = [place for place in places if place in self._watch.files]
+        found.sort(key=self._judged_at)
         self._read = {place: read for place, read in self._read.items() if place in found}
         self._waits = {place: waits for place, waits in self._waits.items() if place in found}
         for place in found:
@@ -79,12 +89,32 @@ class ManifestDesk:
                 if watched.settling.last.size_bytes and now_s - watched.first_s < HOLD_S:
                     mail.held.add(place[0])
                 continue
+            if self._clock() >= ends_s and self._put_off(mail, place):
+                continue
             read = self._parsed(place, watched.settling.last.face)
             if isinstance(read, InputError):
                 mail.refused.append(self._refusal(place, read))
             elif read is not None:
                 self._judge(mail, place, read, now_s)
         return mail
+
+    def _judged_at(self, place: Place) -> int:
+        """Return the watch's revision when it was last judged: those that never were come first."""
+        return self._waits.get(place, (-1, set()))[0]
+
+    def _put_off(self, mail: Mail, place: Place) -> bool:
+        """Leave for the next look what takes time; False for a manifest that was read and cannot be used."""
+        known = self._read.get(place)
+        if known is not None and isinstance(known[1], InputError):
+            return False
+        mail.is_late = True
+        waits = self._waits.get(place)
+        mail.groups.append(_group(place, Why.ARRIVING if waits is None else Why.MEMBERS))
+        if waits is None:
+            mail.held.add(place[0])
+        else:
+            mail.reserved |= waits[1]
+        return True
 
     def _parsed(self, place: Place, face: _Face) -> Manifest | InputError | None:
         known = self._read.get(place)
@@ -122,14 +152,19 @@ class ManifestDesk:
             manifest, stem=stem_of_manifest(place[1]), folder=folder, files=files.keys(), options=rules.options,
             priority=rules.priority,
         )  # fmt: skip
-        reserved = set().union(*wanted) | {
+        is_ready = is_here or is_late or not wanted or known.is_exhausted  # with too many patterns, its rows say so
+        named = {
             (path.rpartition("/")[0], path.rpartition("/")[2])
-            for path in (member.path for row in rows for member in row.members)
+            for row in rows
+            if not is_ready or row.error is None  # what a bad row names is free from now on, and not after this look
+            for path in (member.path for member in row.members)
         }
-        mail.reserved |= reserved
-        if is_here or is_late or not wanted or known.is_exhausted:  # with too many patterns, its rows say so
+        if is_ready:
+            mail.reserved |= named
             mail.batches.append((self._batch(place, manifest, rows), place))
         else:
+            reserved = named.union(*wanted)
+            mail.reserved |= reserved
             self._waits[place] = (self._watch.revision, reserved)
             mail.groups.append(_group(place, Why.MEMBERS))
 

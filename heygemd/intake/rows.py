@@ -106,6 +106,8 @@ class RowOffers:
             if is_failed and (is_shared or watched is None or not watched.is_settled):
                 return None
             evidence = watched.evidence if watched else ("name",)
+        elif is_failed and (is_shared or not (open_.batch.claim_dir / wanted.path).exists()):
+            return None
         folder, name = _place(wanted)
         return Member(
             role=role,

@@ -11,6 +11,7 @@ logrotate may rename the file (`copytruncate` would lose what is written meanwhi
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +36,8 @@ TAIL_BYTES = 2 * BLOCK_BYTES
 ROTATED_READ = 8
 """Newest rotated files that are looked at; most have a line, but a start that was killed may have left an empty one."""
 _OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_UNSHOWABLE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What JSON may hold as it is, and would steer a terminal, end a line or turn it round: written as `\\u202e`."""
 _IDENTITY = ("seq", "at", "job", "state")
 
 
@@ -190,7 +193,8 @@ def _block(lines: list[EventLine]) -> tuple[bytes, list[EventLine]]:
     parts: list[bytes] = []
     size = 0
     for line in lines:
-        text = json.dumps({key: _cut(value) for key, value in line.items()}, ensure_ascii=False).encode() + b"\n"
+        written = json.dumps({key: _cut(value) for key, value in line.items()}, ensure_ascii=False)
+        text = _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", written).encode() + b"\n"
         if parts and size + len(text) > BLOCK_BYTES:
             break
         parts.append(text)

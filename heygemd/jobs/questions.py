@@ -54,6 +54,10 @@ UNION ALL
 SELECT json_extract(video, '$.path'), json_extract(audio, '$.path') FROM job
 WHERE root = :root AND {_ENDED} AND claim_dir IS NOT NULL
 """
+_CLAIMED = f"""
+SELECT id, claim_dir, json_extract(video, '$.path') AS video, json_extract(audio, '$.path') AS audio FROM job
+WHERE root = ? AND {_UNFINISHED} AND claim_dir IS NOT NULL
+"""
 _KEEPS = f"""
 SELECT job.id, job.batch, put_back.claim_id, job.keep_days FROM job LEFT JOIN put_back ON put_back.job_id = job.id
 WHERE job.root = :root AND job.{_ENDED} AND job.keep_days IS NOT NULL
@@ -167,6 +171,17 @@ class JobQuestions(JobListing):
         """Return the name of the claim folder of every unfinished job that has one, by job id."""
         sql = f"SELECT id, claim_dir FROM job WHERE root = ? AND {_UNFINISHED} AND claim_dir IS NOT NULL"
         return {row["id"]: row["claim_dir"].rpartition("/")[2] for row in self._db.all(sql, (root,))}
+
+    def claimed_names(self, root: str) -> dict[str, tuple[str, ...]]:
+        """Return the names of the inputs that lie in the claim folder of every unfinished job, by job id."""
+        return {
+            row["id"]: tuple(
+                path.rpartition("/")[2]
+                for path in (row["video"], row["audio"])
+                if path is not None and path.rpartition("/")[0] == row["claim_dir"]
+            )
+            for row in self._db.all(_CLAIMED, (root,))
+        }
 
     def keeps(self, root: str) -> dict[str, int]:
         """Return for how many days originals are kept where a job says so itself; 0: for ever.

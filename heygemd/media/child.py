@@ -37,8 +37,15 @@ PIPE_BYTES = 1 << 20
 
 OPEN_FILES = 64
 
+OVERTIME_S = 2
+"""Processor time from SIGXCPU to SIGKILL. Without it the kernel sends SIGKILL at once, which means something else: that
+it was short of memory itself."""
+
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 """What a child may see of our environment (FFREPORT, for one, makes ffmpeg write files): it sees the worker's card."""
+
+SEARCHED_VARIABLES = ("PATH", "LD_LIBRARY_PATH")
+"""Lists of folders in which programs and libraries are looked for."""
 
 OWN_VARIABLES = {"LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1", "MALLOC_ARENA_MAX": "2"}
 """Arenas are address space, which RLIMIT_AS counts: 64 MiB for each thread otherwise."""
@@ -69,6 +76,9 @@ class Leash:
     """Longest single wait for a byte, or for room for one."""
     wall_s: float | None = None
     """Longest life. Its processor time is then bounded too."""
+    waits_s: float | None = None
+    """Longest sum of all waits for it: the wall clock of a process whose reader takes its time, or feeds it slowly.
+    It bounds the processor time, too."""
     memory_bytes: int | None = None
     """Address space; of a process that drives a card, its own writable memory."""
     file_bytes: int | None = None
@@ -123,6 +133,7 @@ class Child:
         """Start `argv`; `feed` opens a pipe to its stdin, which is empty otherwise."""
         self._leash = leash
         self._born = time.monotonic()
+        self._waited_s = 0.0
         self.thread = threading.get_ident()
         self._process = subprocess.Popen(
             [os.fspath(part) for part in argv],
@@ -132,7 +143,7 @@ class Child:
             bufsize=0,
             pass_fds=tuple(pass_fds),
             start_new_session=True,
-            env=_environment(os.environ),
+            env=environment_of(os.environ),
             cwd=cwd,
         )
         _living.add(self)
@@ -165,7 +176,7 @@ class Child:
 
     def reads(self, fd: int) -> ReadPipe:
         """Wrap one more pipe from this process, under the same leash."""
-        return ReadPipe(fd, self._patience)
+        return ReadPipe(fd, self._patience, self._note_wait)
 
     def write(self, data: memoryview) -> None:
         """Feed all of `data` (bytes); raises BrokenPipeError when it no longer listens."""
@@ -177,7 +188,10 @@ class Child:
             try:
                 done += os.write(stdin.fileno(), data[done:])
             except BlockingIOError:
-                if not self._stdin_poll.poll(patience_s * 1000):
+                began_s = time.monotonic()
+                is_ready = self._stdin_poll.poll(patience_s * 1000)
+                self._note_wait(time.monotonic() - began_s)
+                if not is_ready:
                     raise StalledError("no input taken within the limit") from None
 
     def finish(self, *, stdout_bytes: int = 64 << 10) -> Outcome:
@@ -221,12 +235,16 @@ class Child:
         return Outcome(returncode=self._process.returncode, errors=self._errors, stderr=text, stdout=stdout)
 
     def _patience(self) -> float:
-        if self._leash.wall_s is None:
-            return self._leash.stall_s
-        left = self._born + self._leash.wall_s - time.monotonic()
-        if left <= 0:
-            raise StalledError(f"not finished after {self._leash.wall_s:g} s")
-        return min(left, self._leash.stall_s)
+        patience_s, leash = self._leash.stall_s, self._leash
+        for most_s, spent_s in ((leash.wall_s, time.monotonic() - self._born), (leash.waits_s, self._waited_s)):
+            if most_s is not None:
+                if spent_s >= most_s:
+                    raise StalledError(f"not finished after {most_s:g} s")
+                patience_s = min(patience_s, most_s - spent_s)
+        return patience_s
+
+    def _note_wait(self, waited_s: float) -> None:
+        self._waited_s += waited_s
 
     def _listen(self, stream: IO[bytes]) -> None:
         size = 0
@@ -243,8 +261,19 @@ class Child:
         return f"<Child {self._process.args!r}>"
 
 
-def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    return {name: ours[name] for name in KEPT_VARIABLES if name in ours} | OWN_VARIABLES
+def environment_of(ours: Mapping[str, str]) -> dict[str, str]:
+    """Return what of `ours` a child is given, and what it is given beside."""
+    kept = {name: ours[name] for name in KEPT_VARIABLES if name in ours}
+    kept |= {name: absolute_only(kept[name]) for name in SEARCHED_VARIABLES if name in kept}
+    return {name: value for name, value in kept.items() if value or name not in SEARCHED_VARIABLES} | OWN_VARIABLES
+
+
+def absolute_only(folders: str) -> str:
+    """Leave out what such a list says of the current folder: anybody may have put a library into it.
+
+    An empty part means that folder, and `import cv2` leaves one at the end of LD_LIBRARY_PATH.
+    """
+    return ":".join(folder for folder in folders.split(":") if folder.startswith("/"))
 
 
 def _widen(fd: int) -> None:
@@ -252,18 +281,36 @@ def _widen(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
-def _limit(pid: int, leash: Leash) -> None:
-    """Set the limits from outside: a preexec function is not safe beside threads."""
-    limits: dict[int, int | None] = {
+def bounds_of(leash: Leash) -> dict[int, int]:
+    """`RLIMIT_…` → what a process on this leash may have, soft; never more than this process may have."""
+    clock_s = min((most_s for most_s in (leash.wall_s, leash.waits_s) if most_s is not None), default=None)
+    wanted: dict[int, int | None] = {
         resource.RLIMIT_DATA if leash.drives_card else resource.RLIMIT_AS: leash.memory_bytes,
         resource.RLIMIT_FSIZE: leash.file_bytes,
         resource.RLIMIT_NOFILE: leash.open_files,
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: None if leash.wall_s is None else int(leash.wall_s * (os.cpu_count() or 1)) + 1,
+        resource.RLIMIT_CPU: None if clock_s is None else int(clock_s * (os.cpu_count() or 1)) + 1,
     }
+    bounds = {}
+    for kind, most in wanted.items():
+        if most is not None:
+            ceiling = resource.getrlimit(kind)[1]
+            bounds[kind] = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
+    return bounds
+
+
+def hard_bound(kind: int, bound: int) -> int:
+    """Return the hard limit that goes with a soft one."""
+    ceiling = resource.getrlimit(kind)[1]
+    wanted = bound + OVERTIME_S if kind == resource.RLIMIT_CPU else bound
+    return wanted if ceiling == resource.RLIM_INFINITY else min(wanted, ceiling)
+
+
+def _limit(pid: int, leash: Leash) -> None:
+    """Set the limits from outside: a preexec function is not safe beside threads.
+
+    It may come late on a busy machine: where there is `prlimit`, `ffmpeg.py` has it set them before the program starts.
+    """
     with contextlib.suppress(ProcessLookupError):
-        for kind, most in limits.items():
-            if most is not None:
-                ceiling = resource.prlimit(pid, kind)[1]
-                bound = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
-                resource.prlimit(pid, kind, (bound, bound))
+        for kind, bound in bounds_of(leash).items():
+            resource.prlimit(pid, kind, (bound, hard_bound(kind, bound)))

@@ -11,7 +11,7 @@ from heygemd.jobs.job import VideoInfo
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg, hardware
 from heygemd.media.buffers import FrameBuffers
-from heygemd.media.ffmpeg import OpenFile
+from heygemd.media.openfile import OpenFile, open_file
 from heygemd.media.picture import FLICKS_PER_S, chain, output_format, pts_of
 from heygemd.media.y4m import MUXER, RawPictures, RawSize
 
@@ -70,11 +70,13 @@ class Decoder:
         """
         with ExitStack() as stack:
             stack.enter_context(ffmpeg.patience_as("E110", "decoding the picture"))
-            file = stack.enter_context(ffmpeg.open_file(self._path))
+            file = stack.enter_context(open_file(self._path))
             stamps_fd, writing_fd = os.pipe()
             stack.callback(os.close, stamps_fd)
             try:
-                leash = ffmpeg.decoder_leash(self._limits, card=passage.card)
+                leash = ffmpeg.decoder_leash(
+                    self._limits, waits_s=self._waits_s(file), card=passage.card, pixels=self._pixels
+                )
                 output = self._graph(file, writing_fd, passage)
                 child = stack.enter_context(ffmpeg.start(output, leash=leash, pass_fds=(file.fd, writing_fd)))
             finally:
@@ -93,7 +95,16 @@ class Decoder:
             outcome = child.finish()
             self.errors = outcome.errors
             if pictures.is_cut or not outcome.ok:
-                raise ffmpeg.input_error(outcome, "the picture cannot be decoded to its end")
+                raise ffmpeg.input_error(outcome, "the picture cannot be decoded to its end", file)
+
+    @property
+    def _pixels(self) -> int:
+        return self._info.width_px * self._info.height_px
+
+    def _waits_s(self, file: OpenFile) -> float:
+        """How long all of the file may be waited for: where seeking is not exact, any frame may cost all before it."""
+        decoding_s = ffmpeg.decoding_s(self._info.frame_count, self._pixels)
+        return self._limits.stall_s + ffmpeg.reading_s(file.size_bytes) + decoding_s
 
     def _graph(self, file: OpenFile, stamps_fd: int, passage: Passage) -> ffmpeg.Stream:
         info, aim = self._info, passage.from_flicks
@@ -110,7 +121,7 @@ class Decoder:
             from_flicks=None if aim is None else aim - SAME_FLICKS,
             size_px=None if passage.size is None else (passage.size.width_px, passage.size.height_px),
         )
-        count = 1 if info.is_still else passage.count
+        count = 1 if info.is_still else passage.count or self._limits.max_frames
         return ffmpeg.sink(
             ffmpeg.source(file, info.demuxer, self._limits, **options)[str(info.stream)],
             url="pipe:1",
@@ -118,5 +129,5 @@ class Decoder:
             vf=steps,
             pix_fmt=output_format(info.pixel_format),
             fps_mode="passthrough",
-            **({} if count is None else {"frames_v": count}),
+            frames_v=count,
         )

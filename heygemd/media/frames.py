@@ -19,6 +19,7 @@ from heygemd.jobs.job import VideoInfo
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg, hardware
 from heygemd.media.decoder import Decoder, Passage, RawFrame
+from heygemd.media.openfile import open_file
 from heygemd.media.picture import FLICKS_PER_S
 from heygemd.media.runs import Run, runs_of
 from heygemd.media.y4m import RawSize
@@ -167,7 +168,7 @@ class SourceVideo:
         yield from self._run(Passage(skip_frames=done))
 
     def _promised(self) -> "array[int] | None":
-        with ffmpeg.patience_as("E110", "reading the packets"), ffmpeg.open_file(self._path) as file:
+        with ffmpeg.patience_as("E110", "reading the packets"), open_file(self._path) as file:
             return hardware.promised_flicks(file, self._info, self._limits)
 
     @contextmanager

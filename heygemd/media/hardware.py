@@ -12,7 +12,7 @@ from fractions import Fraction
 from heygemd.jobs.job import VideoInfo
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg
-from heygemd.media.ffmpeg import OpenFile
+from heygemd.media.openfile import OpenFile
 from heygemd.media.picture import FLICKS_PER_S
 
 CODECS = frozenset({"h264", "hevc", "vp9", "av1"})
@@ -33,7 +33,7 @@ def input_options(card: str) -> dict[str, object]:
 
 
 def promised_flicks(file: OpenFile, info: VideoInfo, limits: Limits) -> "array[int] | None":
-    """Stamps of all packets that will be shown, in order of showing; None where one of them has none."""
+    """Stamps of all packets that will be shown, in order of showing; None where one has none, or not all are known."""
     stamps = array("q")
     questions = ("-select_streams", str(info.stream), "-show_entries", "packet=pts_time,flags", "-of", "csv=p=0")
     with ffmpeg.start_probe(file, info.demuxer, limits, *questions) as child:
@@ -44,5 +44,6 @@ def promised_flicks(file: OpenFile, info: VideoInfo, limits: Limits) -> "array[i
             if pts_s == b"N/A" or len(stamps) >= limits.max_frames:
                 return None
             stamps.append(round(Fraction(pts_s.decode()) * FLICKS_PER_S))
-        child.finish()
+        if child.finish().returncode < 0:
+            return None
     return array("q", sorted(stamps))

@@ -2,6 +2,7 @@
 
 import os
 import select
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -19,9 +20,13 @@ class StalledError(Exception):
 class ReadPipe:
     """The reading end of a pipe, waited for no longer than `patience()` seconds at a time."""
 
-    def __init__(self, fd: int, patience: Callable[[], float]) -> None:
+    def __init__(
+        self, fd: int, patience: Callable[[], float], note_wait: Callable[[float], None] = lambda _: None
+    ) -> None:
+        """`note_wait` is told how many seconds each wait took."""
         self._fd = fd
         self._patience = patience
+        self._note_wait = note_wait
         os.set_blocking(fd, False)  # first read, then wait: a full pipe needs no waiting
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
@@ -93,7 +98,7 @@ class ReadPipe:
             try:
                 return read()
             except BlockingIOError:
-                if not self._poll.poll(patience_s * 1000):
+                if not _wait(self._poll, patience_s, self._note_wait):
                     raise StalledError("no output within the limit") from None
 
     @staticmethod
@@ -102,7 +107,14 @@ class ReadPipe:
         poll = select.poll()
         for pipe in pipes:
             poll.register(pipe._fd, select.POLLIN)
-        found = {fd for fd, _ in poll.poll(pipes[0]._patience() * 1000)}
+        found = {fd for fd, _ in _wait(poll, pipes[0]._patience(), pipes[0]._note_wait)}
         if not found:
             raise StalledError("no output within the limit")
         return [pipe for pipe in pipes if pipe._fd in found]
+
+
+def _wait(poll: select.poll, most_s: float, note_wait: Callable[[float], None]) -> list[tuple[int, int]]:
+    began_s = time.monotonic()
+    found = poll.poll(most_s * 1000)
+    note_wait(time.monotonic() - began_s)
+    return found

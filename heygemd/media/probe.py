@@ -16,8 +16,8 @@ import structlog
 from heygemd.errors import InputError
 from heygemd.jobs.job import AudioInfo, VideoInfo
 from heygemd.limits import Limits
-from heygemd.media import ffmpeg, refusals
-from heygemd.media.ffmpeg import OpenFile
+from heygemd.media import ffmpeg, png, refusals
+from heygemd.media.openfile import OpenFile, open_file
 from heygemd.media.picture import Picture, picture_of, ratio, seconds
 from heygemd.media.rates import STILL_FPS, Clock, clock_of
 from heygemd.media.sniff import STILLS
@@ -51,14 +51,17 @@ def probe_video(path: Path, limits: Limits) -> VideoInfo:
     Odd sizes are given as the next even ones (641×361 → 642×362): so large are the decoded, padded frames.
     Raises InputError E101 (no picture in it), E104 (HDR), E105 (beyond the limits), E110 (cut off or damaged).
     """
-    with ffmpeg.open_file(path) as file:
+    with open_file(path) as file:
         demuxer = file.demuxer()
         refusals.refuse_cut(file.head(), file.size_bytes)
+        if demuxer == "png_pipe":
+            png.refuse_texts(file.fd)
         document, complaints = describe(file, demuxer, limits)
         stream = _first_picture(document)
         index = int(stream["index"])
-        refusals.refuse_size(int(stream.get("width", 0)), int(stream.get("height", 0)), limits)
-        picture = look(file, demuxer, index, limits)
+        size_px = int(stream.get("width", 0)), int(stream.get("height", 0))
+        refusals.refuse_size(*size_px, limits)
+        picture = look(file, demuxer, index, limits, pixels=size_px[0] * size_px[1])
         refusals.refuse_hdr(stream, picture)
         if demuxer in STILLS:
             clock, count = clock_of([0], Fraction(1)), 1
@@ -93,7 +96,7 @@ def probe_audio(path: Path, limits: Limits) -> AudioInfo:
 
     Raises InputError E101, E105, E110 as `probe_video` does, E132 (none, empty or silent), E133 (too long).
     """
-    with ffmpeg.open_file(path) as file:
+    with open_file(path) as file:
         demuxer = file.demuxer()
         refusals.refuse_cut(file.head(), file.size_bytes)
         document, complaints = describe(file, demuxer, limits)
@@ -131,10 +134,14 @@ def describe(file: OpenFile, demuxer: str, limits: Limits) -> tuple[Description,
     return _ask(file, demuxer, limits, "-show_entries", STREAM_ENTRIES)
 
 
-def look(file: OpenFile, demuxer: str, index: int, limits: Limits) -> Picture:
-    """Decode the first frame of stream `index`: only that tells what a decoder really gives."""
+def look(file: OpenFile, demuxer: str, index: int, limits: Limits, *, pixels: int = 0) -> Picture:
+    """Decode the first frame of stream `index`: only that tells what a decoder really gives.
+
+    `pixels` are those that the header tells of.
+    """
     questions = ("-select_streams", str(index), "-read_intervals", "%+#8", "-show_entries")
-    answer, complaints = _ask(file, demuxer, limits, *questions, PICTURE_ENTRIES)
+    most = max(pixels, ffmpeg.UNSEEN_PIXELS)
+    answer, complaints = _ask(file, demuxer, limits, *questions, PICTURE_ENTRIES, pixels=most)
     if not answer.get("frames"):
         code = "E105" if any(text in complaints for text in ffmpeg.TOO_LARGE) else "E110"
         raise InputError(code, "the first frame of the picture cannot be decoded")
@@ -143,14 +150,16 @@ def look(file: OpenFile, demuxer: str, index: int, limits: Limits) -> Picture:
     return picture
 
 
-def _ask(file: OpenFile, demuxer: str, limits: Limits, *questions: str) -> tuple[dict[str, Any], str]:
+def _ask(
+    file: OpenFile, demuxer: str, limits: Limits, *questions: str, pixels: int = ffmpeg.UNSEEN_PIXELS
+) -> tuple[dict[str, Any], str]:
     with (
         ffmpeg.patience_as("E105", "inspecting the file"),
-        ffmpeg.start_probe(file, demuxer, limits, *questions, "-of", "json=compact=1") as child,
+        ffmpeg.start_probe(file, demuxer, limits, *questions, "-of", "json=compact=1", pixels=pixels) as child,
     ):
         outcome = child.finish(stdout_bytes=JSON_BYTES)
     if not outcome.ok:
-        raise ffmpeg.input_error(outcome, "the file cannot be opened")
+        raise ffmpeg.input_error(outcome, "the file cannot be opened", file)
     try:
         answer: dict[str, Any] = json.loads(outcome.stdout)
     except ValueError as error:
@@ -194,6 +203,8 @@ def _stamps(file: OpenFile, demuxer: str, index: int, limits: Limits) -> tuple["
             if len(shown) > limits.max_frames:
                 raise InputError("E105", f"the picture has more than {limits.max_frames} frames")
         outcome = child.finish()
+    if outcome.returncode < 0:  # what came before its end is not all there is
+        raise ffmpeg.input_error(outcome, "the file's packets cannot be read", file)
     if not shown:
         raise InputError("E110", "the picture has no frames")
     complete = len(set(shown)) * 10 >= len(shown) * 9

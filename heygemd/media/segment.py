@@ -100,7 +100,7 @@ class SegmentWriter:
             if not self._frames:
                 raise ValueError("a segment needs at least one frame")
             outcome = self._child.finish()
-            if not outcome.ok:
+            if not outcome.ok or ffmpeg.is_unwritten(outcome):
                 raise self._error(outcome)
         log.debug("media.segment_written", frames=self._frames, bytes=self._path.stat().st_size)
 

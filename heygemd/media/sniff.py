@@ -26,6 +26,9 @@ AT_START: tuple[tuple[bytes, str], ...] = (
     (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), "asf"),
     (bytes.fromhex("726966662e91cf11a5d628db04c10000"), "w64"),
     (b"caff\x00\x01", "caf"),
+    (b"#!AMR\n", "amr"),
+    (b"#!AMR-WB\n", "amr"),
+    (bytes.fromhex("060e2b34020501010d0102"), "mxf"),
 )
 
 IN_CHUNKS: dict[tuple[bytes, bytes], str] = {

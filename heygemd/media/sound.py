@@ -12,12 +12,17 @@ from heygemd.jobs.job import AudioInfo
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg
 from heygemd.media.child import Outcome
-from heygemd.media.ffmpeg import OpenFile, Stream
+from heygemd.media.ffmpeg import Stream
+from heygemd.media.openfile import OpenFile, open_file
 
 log = structlog.get_logger(__name__)
 
 COUNTING_LEVEL = "repeat+level+info"
 """What was counted is a message of this level."""
+
+SOUND_NUMBERS = "aformat=sample_fmts=s32"
+"""A filter that makes numbers of all samples: files of floats, and damaged ones, hold infinities and what is no number
+at all, which no encoder takes and no network. Exact for whole numbers; of floats it keeps 31 bits below full scale."""
 
 SPEECH_HZ = 16_000
 SPEECH_SAMPLE_BYTES = 4
@@ -52,7 +57,7 @@ def listen(file: OpenFile, track: SoundTrack, limits: Limits) -> Heard:
         outcome = ffmpeg.run(counting(source, track, limits), leash=leash, pass_fds=(file.fd,), level=COUNTING_LEVEL)
     heard = heard_by(outcome, track)
     if not outcome.ok and not heard.sample_count:
-        raise ffmpeg.input_error(outcome, "the sound cannot be decoded")
+        raise ffmpeg.input_error(outcome, "the sound cannot be decoded", file)
     return heard
 
 
@@ -85,22 +90,23 @@ def decode_speech(path: Path, info: AudioInfo, out: Path, limits: Limits) -> int
     E110 when far less comes out than the probe counted.
     """
     most_bytes = int((limits.max_duration_s + 1) * SPEECH_HZ) * SPEECH_SAMPLE_BYTES
-    with ffmpeg.open_file(path) as file, whole_file(out) as fd, ffmpeg.patience_as("E110", "decoding the sound"):
+    with open_file(path) as file, whole_file(out) as fd, ffmpeg.patience_as("E110", "decoding the sound"):
         output = ffmpeg.sink(
             ffmpeg.source(file, info.demuxer, limits, vn=None, sn=None, dn=None)[str(info.stream)],
             url=f"/dev/fd/{fd}",
             muxer="f32le",
-            af=f"asetpts=N/SR/TB,aresample={SPEECH_HZ}",
+            af=f"{SOUND_NUMBERS},asetpts=N/SR/TB,aresample={SPEECH_HZ}",
             ac=1,
             t=limits.max_duration_s,
         )
         wall_s = limits.stall_s + float(info.duration_s) + ffmpeg.reading_s(file.size_bytes)
         leash = ffmpeg.decoder_leash(limits, wall_s=wall_s, file_bytes=most_bytes)
         outcome = ffmpeg.run(output, leash=leash, pass_fds=(file.fd, fd))
-        if any(outcome.says(text) for text in ffmpeg.DISK_FULL):
+        if ffmpeg.is_unwritten(outcome):
             raise ffmpeg.output_error(outcome, "the voice cannot be written")
         samples = os.fstat(fd).st_size // SPEECH_SAMPLE_BYTES
         if not outcome.ok or samples < float(info.duration_s) * SPEECH_HZ * 0.98 - SPEECH_HZ / 2:
-            raise ffmpeg.input_error(outcome, f"only {samples / SPEECH_HZ:.2f} s of the sound can be decoded")
+            what = f"only {samples / SPEECH_HZ:.2f} s of the sound can be decoded"
+            raise ffmpeg.input_error(outcome, what, file)
     log.debug("media.speech_decoded", samples=samples, errors=outcome.errors)
     return samples

@@ -23,9 +23,10 @@ from heygemd.jobs.job import AudioInfo
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg, probe
 from heygemd.media.child import Leash, Outcome
-from heygemd.media.ffmpeg import OpenFile
+from heygemd.media.openfile import OpenFile, open_file
 from heygemd.media.picture import seconds
 from heygemd.media.rates import timescale
+from heygemd.media.sound import SOUND_NUMBERS
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,9 @@ AAC_BITS_PER_SAMPLE = 4
 """Bounds the bit rate of slow sounds: the format ends at 6 bits a sample."""
 
 LIST_NAME = "list.ffconcat"
+
+SPARE_BYTES = 64 << 20
+"""What a film may have beside twice its parts: the index of a film of hours is some megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +72,11 @@ def stitch(
 ) -> StitchFacts:
     """Join `segments` of `frame_counts` frames and add the sound; `out` appears only when it is complete.
 
-    AAC and MP3 are copied, everything else becomes AAC at its own rate and channels. With `fit_sound` the sound is
-    encoded, too: padded with silence or cut to `film_s`. Raises ResourceError E202 when the disk is full, FaultError
-    E500 when the segments do not fit together.
+    AAC and MP3 without errors are copied, everything else becomes AAC at its own rate and channels. With `fit_sound`
+    the sound is encoded, too: padded with silence or cut to `film_s`. Raises ResourceError E202 when the disk is full,
+    FaultError E500 when the segments do not fit together.
     """
-    with ffmpeg.open_file(audio) as sound, _listed(segments, frame_counts, fps, out) as list_dir, whole_file(out) as fd:
+    with open_file(audio) as sound, _listed(segments, frame_counts, fps, out) as list_dir, whole_file(out) as fd:
         size_bytes = sum(path.stat().st_size for path in segments) + sound.size_bytes
         joint = _Joint(
             list_dir=list_dir,
@@ -82,8 +86,11 @@ def stitch(
             film=OpenFile(fd, 0),
             limits=limits,
             wall_s=limits.stall_s + ffmpeg.reading_s(size_bytes) + float(film_s),
+            file_bytes=2 * size_bytes + _aac_bytes(audio_info, film_s) + SPARE_BYTES,
         )
-        described = joint.copy_sound() if audio_info.codec in COPIED_CODECS and not fit_sound else None
+        # Errors that the decoder met in the sound (its warnings tell of no others) would be in the film, too.
+        may_copy = audio_info.codec in COPIED_CODECS and not audio_info.warnings and not fit_sound
+        described = joint.copy_sound() if may_copy else None
         if described is None:
             joint.encode_sound(film_s if fit_sound else None)
     copied = described is not None
@@ -103,12 +110,13 @@ class _Joint:
     film: OpenFile
     limits: Limits
     wall_s: float
+    file_bytes: int
 
     def copy_sound(self) -> probe.Description | None:
         """Write the film with the sound as it is, and describe it; None when that is not as long as it was decoded."""
         offset_s = self._start_offset_s()
         outcome = self._write({"c_a": "copy"}, {"itsoffset": f"{float(offset_s):.6f}"} if offset_s else {})
-        if any(outcome.says(text) for text in ffmpeg.DISK_FULL):
+        if ffmpeg.is_unwritten(outcome):
             raise ffmpeg.output_error(outcome, "the film cannot be written")
         if outcome.ok:
             description, _ = probe.describe(self.film, "mov", self.limits)
@@ -122,7 +130,7 @@ class _Joint:
     def encode_sound(self, film_s: Fraction | None) -> None:
         """Write the film with the sound as AAC, padded or cut to `film_s` if that is given."""
         outcome = self._write(_aac_options(self.info, film_s), {})
-        if not outcome.ok:
+        if not outcome.ok or ffmpeg.is_unwritten(outcome):
             raise ffmpeg.output_error(outcome, "the film cannot be written")
 
     def _write(self, sound_options: dict[str, object], input_options: dict[str, object]) -> Outcome:
@@ -141,7 +149,12 @@ class _Joint:
             movflags="+faststart",
             **sound_options,
         )
-        leash = Leash(stall_s=self.wall_s, wall_s=self.wall_s, memory_bytes=self.limits.memory_bytes)
+        leash = Leash(
+            stall_s=self.wall_s,
+            wall_s=self.wall_s,
+            memory_bytes=self.limits.memory_bytes,
+            file_bytes=self.file_bytes,
+        )
         with ffmpeg.patience_as("E500", "joining the segments"):
             return ffmpeg.run(output, leash=leash, pass_fds=(self.sound.fd, self.film.fd), cwd=self.list_dir)
 
@@ -178,10 +191,16 @@ def _listed(segments: Sequence[Path], frame_counts: Sequence[int], fps: Fraction
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _aac_bytes(info: AudioInfo, film_s: Fraction) -> int:
+    """As much as the sound can become: twice the bit rate that the encoder is asked for, for the longer of both."""
+    longest_s = max(film_s, info.duration_s)
+    return int(longest_s * AAC_CHANNEL_BPS * AAC_MOST_CHANNELS / 4)
+
+
 def _aac_options(info: AudioInfo, film_s: Fraction | None) -> dict[str, object]:
     rate_hz = max((rate for rate in AAC_RATES_HZ if rate <= info.rate_hz), default=AAC_RATES_HZ[-1])
     channels = info.channels if info.channels <= AAC_MOST_CHANNELS else 2
-    filters = ["asetpts=N/SR/TB", f"aresample={rate_hz}"]
+    filters = [SOUND_NUMBERS, "asetpts=N/SR/TB", f"aresample={rate_hz}"]
     if film_s is not None:
         filters += ["apad", f"atrim=end_sample={round(film_s * rate_hz)}"]
     bit_rate = channels * min(AAC_CHANNEL_BPS, AAC_BITS_PER_SAMPLE * rate_hz)

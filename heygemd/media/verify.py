@@ -20,7 +20,7 @@ from heygemd.errors import FaultError, InputError
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg, probe
 from heygemd.media.child import Child, Outcome
-from heygemd.media.ffmpeg import OpenFile
+from heygemd.media.openfile import OpenFile, open_file
 from heygemd.media.picture import FLICKS_PER_S, pts_of, stamp
 from heygemd.media.pipes import ReadPipe
 from heygemd.media.sound import COUNTING_LEVEL, SoundTrack, counting, heard_by
@@ -74,13 +74,15 @@ def verify_film(
     Asked are: one picture and one sound, size, exact number of frames at exactly constant stamps from 0 on, no
     decoding error, the sound's start at 0 and its length within one codec frame.
     """
-    with _as_fault(), ffmpeg.open_file(film) as file:
+    # A state directory may well lie behind a link, which the door does not go through.
+    with _as_fault(), open_file(film.resolve()) as file:
         picture, sound = _streams(description or probe.describe(file, "mov", limits)[0])
         _expect("size", (picture["width"], picture["height"]), (width_px, height_px))
         rate_hz = int(sound["sample_rate"])
         track = SoundTrack(demuxer="mov", stream=int(sound["index"]), rate_hz=rate_hz, channels=int(sound["channels"]))
         clock = _FilmClock(fps=fps, progress=progress)
-        outcome = _watch(file, track, limits, clock=clock, size=RawSize(width_px, height_px), shots=shots)
+        size = RawSize(width_px, height_px)
+        outcome = _watch(file, track, limits, frame_count=frame_count, clock=clock, size=size, shots=shots)
         _expect("number of frames", clock.count, frame_count)
         if outcome.errors or not outcome.ok:
             raise FaultError("E502", f"the film has {outcome.errors} decoding errors: {outcome.reason}")
@@ -133,7 +135,14 @@ class _FilmClock:
 
 
 def _watch(
-    file: OpenFile, track: SoundTrack, limits: Limits, *, clock: _FilmClock, size: RawSize, shots: Shots | None
+    file: OpenFile,
+    track: SoundTrack,
+    limits: Limits,
+    *,
+    frame_count: int,
+    clock: _FilmClock,
+    size: RawSize,
+    shots: Shots | None,
 ) -> Outcome:
     reading_fd, writing_fd = os.pipe()
     try:
@@ -145,7 +154,9 @@ def _watch(
             *([_shown(source, shots.frames)] if shots and shots.frames else []),
         ]
         try:
-            leash = ffmpeg.decoder_leash(limits)
+            pixels = size.width_px * size.height_px
+            waits_s = limits.stall_s + ffmpeg.decoding_s(frame_count, pixels) + ffmpeg.reading_s(file.size_bytes)
+            leash = ffmpeg.decoder_leash(limits, waits_s=waits_s, pixels=pixels)
             fds = (file.fd, writing_fd)
             child = ffmpeg.start(ffmpeg.several(*outputs), leash=leash, pass_fds=fds, level=COUNTING_LEVEL)
         finally:

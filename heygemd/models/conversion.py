@@ -21,7 +21,7 @@ from heygemd.models.landing import Landing, disk_troubles, landing, made
 
 log = structlog.get_logger(__name__)
 
-COMMAND = (sys.executable, "-m", "heygemd.render.wav2lip.convert")
+COMMAND = (sys.executable, "-P", "-m", "heygemd.render.wav2lip.convert")
 WALL_S = 600.0
 MAKING_SUFFIX = ".converting"
 LINES_SHOWN = 3

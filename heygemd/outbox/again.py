@@ -4,6 +4,7 @@ The store says which job made it; whether it still lies in the outbox, and uncha
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,6 +21,10 @@ from heygemd.outbox import names
 from heygemd.outbox.report import Report, pretty
 from heygemd.outbox.sentinel import require_root
 from heygemd.outbox.standing import REPORT_MAX_BYTES, Mark, mark_at, read_mark
+
+PATH_MAX_BYTES = 4096
+"""What Linux takes in one call, with the zero at its end (limits.h). Films are published step by step, below longer
+ones, too: people's folders are deep, and what Windows cannot hold becomes three times as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +45,8 @@ def find_again(original: Job, job: Job, root: Root) -> Again:
     """Look in the outbox for the film of job `original`, of which `job` is a duplicate.
 
     First where the job's own film would lie, under any version of its name, then where the original was published.
-    A film counts only when its bytes hash to `original.film_sha256`. Raises ResourceError E201 or E202.
+    A film counts only when its bytes hash to `original.film_sha256`, and one that is to be copied only when a path can
+    reach it. Raises ResourceError E201 or E202.
     """
     require_root(root)
     if original.film_sha256 is None:
@@ -56,8 +62,10 @@ def find_again(original: Job, job: Job, root: Root) -> Again:
                         return replace(_found(fd, root.outbox.joinpath(*home), name, original), there=name)
         name = original.published_name or ""
         with disks.folder_if_there(root.outbox, *source) as fd:
-            if fd is not None and _is_plain(name) and disks.sha256_of(fd, name) == original.film_sha256:
-                return _found(fd, root.outbox.joinpath(*source), name, original)
+            folder = root.outbox.joinpath(*source)
+            is_copied = fd is not None and _is_plain(name) and len(os.fsencode(folder / name)) < PATH_MAX_BYTES
+            if fd is not None and is_copied and disks.sha256_of(fd, name) == original.film_sha256:
+                return _found(fd, folder, name, original)
     return Again()
 
 

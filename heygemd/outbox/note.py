@@ -115,7 +115,8 @@ def remove_notes(disk: Disk, fd: int) -> None:
 
 
 def _is_ours(data: bytes | None) -> bool:
-    return data is not None and data.startswith(_MARK.encode(ENCODING))
+    """Tell whether we wrote it; a power cut may have left nothing, or zeros, of a note that was not synced."""
+    return data is not None and (data.startswith(_MARK.encode(ENCODING)) or not data.strip(b"\0"))
 
 
 def _state(job: Job, place: int | None, stage: str | None) -> tuple[str, str]:

@@ -60,12 +60,17 @@ class Delivery:
     """When given, the sentinel is looked at first: nothing is written to another share mounted there."""
 
 
-def choose_name(outbox: Path, folder: str, stem: str, policy: ClashPolicy, job_id: str) -> str:
+def choose_name(  # noqa: PLR0917  # crosses to a child by position
+    outbox: Path, folder: str, stem: str, policy: ClashPolicy, job_id: str, root: Root | None = None
+) -> str:
     """Return the file name for a film: the one this job has already, else the first that `policy` lets it have.
 
     A name is free when film, report and sheet are, also for people and systems that ignore case. The mirrored
-    folder is made. Raises ResourceError E201 or E202, and InputError when the name is taken and the policy is `fail`.
+    folder is made; with `root` the sentinel is looked at first, as in a `Delivery`. Raises ResourceError E201 or E202,
+    and InputError when the name is taken and the policy is `fail`.
     """
+    if root is not None:
+        require_root(root)
     stem = names.film_stem(stem)
     with disks.share_faults(outbox), disks.open_folder(outbox, *names.mirrored(folder), make=DISK) as fd:
         present = disks.names_in(fd)

@@ -14,6 +14,7 @@ import re
 import stat
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -189,12 +190,17 @@ def _remove_empty_days(root: Root, today: date, disk: Disk) -> None:
 
 
 def _sweep_reports(root: Root, today: date, days: int, disk: Disk) -> int:
-    """Delete the reports in `status/manifests/` of batches that ended more than `days` ago."""
+    """Delete reports in `status/manifests/` of batches that ended more than `days` ago, and the folders it empties."""
     swept = 0
+    emptied: set[str] = set()
     with disks.folder_if_there(root.path, *batchfiles.LIVE_PARTS) as top_fd:
         if top_fd is None:
             return 0
-        for _, _, names, fd in os.fwalk(".", dir_fd=top_fd, follow_symlinks=False):
+        for place, folders, names, fd in os.fwalk(".", topdown=False, dir_fd=top_fd, follow_symlinks=False):
+            for folder in (folder for folder in folders if f"{place}/{folder}" in emptied):
+                with suppress(OSError):  # something else lies there, or has just come
+                    disk.remove_folder(folder, fd)
+                    emptied.add(place)
             for name in (name for name in names if name.endswith(batchfiles.JSON_ENDING)):
                 head = batchfiles.head_at(fd, name)
                 ended = date_of(head.written_at[:10]) if head is not None and head.complete else None
@@ -204,6 +210,7 @@ def _sweep_reports(root: Root, today: date, days: int, disk: Disk) -> int:
                 if batchfiles.batch_of_csv(fd, table) == head.batch:
                     disks.remove(disk, fd, table)
                 disks.remove(disk, fd, name)
+                emptied.add(place)
                 swept += 1
     return swept
 

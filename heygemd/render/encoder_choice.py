@@ -91,7 +91,7 @@ def refusal(info: VideoInfo, options: RenderOptions, place: EncoderPlace, limits
     try:
         for path, count in zip(trials, TRIAL_FRAMES, strict=True):
             _write(path, count, info, options, place)
-            found = probe_video(path, limits)
+            found = probe_video(path.resolve(), limits)  # ours: the folder may lie behind a link
             told = (found.frame_count, found.fps, found.is_vfr, found.width_px, found.height_px)
             if told != (count, info.fps, False, info.width_px, info.height_px):
                 return f"its segments are not what was asked for: {count} frames became {told}"

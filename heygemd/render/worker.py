@@ -27,6 +27,7 @@ import torch
 from heygemd.errors import HeygemdError, SetupError
 from heygemd.jobs.job import EngineName
 from heygemd.log import add_arguments, choice_of, configure
+from heygemd.media.child import absolute_only
 from heygemd.media.encoders import EncoderPlace, blamed_on
 from heygemd.planning.plan import Event, EventKind, Order, Plan, Task, TaskKind, from_json, to_json
 from heygemd.render.analysis import analyse
@@ -193,6 +194,15 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def follow_into_death() -> None:
+    """Let the kernel end this process with the daemon that started it.
+
+    The leash needs Python to run, which a stopped process, or one that hangs in a library, does not do.
+    """
+    pr_set_pdeathsig = 1  # linux/prctl.h
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 def follow_leash(fd: int) -> "queue.Queue[Task]":
     """Read tasks in a thread; the end of the pipe ends the process, whatever it is doing."""
     tasks: queue.Queue[Task] = queue.Queue()
@@ -220,6 +230,8 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     configure(choice_of(args), fd=args.log_fd)
     limit_threads(args.threads)
+    forget_current_folder()
+    follow_into_death()
     tasks = follow_leash(args.tasks_fd)
     with os.fdopen(args.events_fd, "w", encoding="utf-8") as out:
         try:
@@ -272,6 +284,12 @@ def failed_start(error: BaseException) -> Event | None:
     if isinstance(error, HeygemdError):
         return Event(kind=EventKind.FAILED, error_code=error.code, message=_plain(error.message))
     return None
+
+
+def forget_current_folder() -> None:
+    """Let no child look for libraries where somebody stands: OpenCV's loader has just left a list that says so."""
+    if kept := absolute_only(os.environ.pop("LD_LIBRARY_PATH", "")):
+        os.environ["LD_LIBRARY_PATH"] = kept
 
 
 def limit_threads(cores: int = 0) -> None:

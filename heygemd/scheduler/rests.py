@@ -4,6 +4,7 @@ from collections.abc import Callable, Container
 from datetime import datetime, timedelta
 
 from heygemd.jobs.job import Job
+from heygemd.scheduler import verdict
 
 
 class Rests:
@@ -18,9 +19,14 @@ class Rests:
         """Monotonic time from which the job may run."""
         seen = self._due.get(job.id)
         if seen is None or seen[0] != job.not_before:
-            wait_s = (job.not_before - self._wall()).total_seconds()
-            seen = self._due[job.id] = (job.not_before, self._clock() + max(0.0, wait_s))
+            seen = self._due[job.id] = (job.not_before, self._clock() + self._left_s(job))
         return seen[1]
+
+    def _left_s(self, job: Job) -> float:
+        """How long a rest that was stored still lasts; never longer than any rest, whatever became of the clock."""
+        if job.not_before <= job.queued_at:
+            return 0.0
+        return min(max(0.0, (job.not_before - self._wall()).total_seconds()), verdict.REST_LONGEST_S)
 
     def is_over(self, job: Job) -> bool:
         """Tell whether the job may run now."""

@@ -17,6 +17,8 @@ CHANGED_WEIGHTS = "E409"
 TIMES_CHANGED = 3
 """Exchanged so often is damaged."""
 """A worker that ended before it was ready is tried again sooner: nothing was computed yet."""
+MISSING_TOOLS = "E403"
+"""There is no ffmpeg, though there was one when the daemon started: it is just being upgraded, or could not be run."""
 CARD_ENCODER = "E304"
 """A card's video encoder has no session left, or broke."""
 CARD_ENCODER_TRIES = 2
@@ -76,6 +78,8 @@ def _judge_encoder(failure: Failure) -> Retry:
 
 
 def _judge_refusal(failure: Failure, error: InputError | SetupError) -> Retry | GiveUp:
+    if error.code == MISSING_TOOLS:  # no fault of the job's
+        return _rest(failure, needs_fresh_worker=True, refund=True)
     if error.code == CHANGED_WEIGHTS and not failure.was_ready and failure.failed_starts < TIMES_CHANGED:
         # Somebody has exchanged them since the order was made: with those that are there now it may go well.
         return _rest(failure, needs_fresh_worker=True, refund=True)

@@ -42,8 +42,9 @@ TERM_AFTER_S = 2.0
 KILL_AFTER_S = 5.0
 """From letting go of the leash to SIGKILL; and from the end of the events pipe to SIGKILL."""
 DEFAULT_LOGS = LogChoice()
-WORKER_COMMAND = (sys.executable, "-u", "-X", "faulthandler", "-m", "heygemd.render")
-"""Unbuffered, and with the stack of a crash: a worker's last words must reach the log."""
+WORKER_COMMAND = (sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "heygemd.render")
+"""Unbuffered, and with the stack of a crash: a worker's last words must reach the log. `-P`: a `torch.py` in the folder
+where somebody stands is not imported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,7 @@ def marked_sound(clip: bytes, mark: bytes) -> bytes:
 
 def make_goods(clips: Clips, count: int, seed: int, *, mix: bool) -> Goods:
     """Make `count` films' worth of lots: pairs, and with `mix` one of every other way to submit, when there is room."""
-    maker = _Maker(clips, random.Random(seed))
+    maker = Maker(clips, random.Random(seed))
     lots: list[Lot] = []
     left = count
     if mix and left >= DEFAULTS + BATCH + 1 + ROWS:
@@ -122,17 +122,22 @@ def make_goods(clips: Clips, count: int, seed: int, *, mix: bool) -> Goods:
     return Goods(lots)
 
 
-class _Maker:
+class Maker:
+    """Makes single lots; no two files are the same."""
+
     def __init__(self, clips: Clips, generator: random.Random) -> None:
         self._clips, self.random = clips, generator
 
     def picture(self) -> bytes:
+        """A clip of its own."""
         return marked_picture(self.random.choice(self._clips.pictures), self.random.randbytes(16))
 
     def sound(self) -> bytes:
+        """A sound of its own."""
         return marked_sound(self.random.choice(self._clips.sounds), self.random.randbytes(16))
 
     def pair(self, number: int) -> Lot:
+        """Two files in one of the usual folders."""
         folder = self.random.choice(PLACES)
         stem = f"{folder}/第{number:04d} scene" if folder else f"{number:04d} scene"
         picture, sound = self.picture(), self.sound()

@@ -168,7 +168,8 @@ def _left_over(grounds: Grounds, goods: Goods) -> list[str]:
     return [f"{path.relative_to(grounds.folder)}: left over" for path in sorted(set(left))]
 
 
-def _rows(grounds: Grounds, sql: str) -> list[tuple[object, ...]]:
+def rows(grounds: Grounds, sql: str) -> list[tuple[object, ...]]:
+    """Ask the store, beside a running daemon too."""
     db = sqlite3.connect(f"file:{grounds.state / 'jobs.sqlite'}?mode=ro", uri=True)
     try:
         return db.execute(sql).fetchall()
@@ -177,11 +178,11 @@ def _rows(grounds: Grounds, sql: str) -> list[tuple[object, ...]]:
 
 
 def _store(grounds: Grounds, goods: Goods) -> list[str]:
-    jobs = dict(_rows(grounds, "SELECT id, state FROM job"))
+    jobs = dict(rows(grounds, "SELECT id, state FROM job"))
     wrong = [f"{job}: ends {state}" for job, state in jobs.items() if state != "done"]
     if len(jobs) != len(goods.films):
         wrong.append(f"{len(jobs)} jobs for {len(goods.films)} films")
-    done = Counter(job for job, state in _rows(grounds, "SELECT job_id, state FROM event") if state == "done")
+    done = Counter(job for job, state in rows(grounds, "SELECT job_id, state FROM event") if state == "done")
     return wrong + [f"{job}: done {done[job]} times" for job in jobs if done[job] != 1]
 
 
@@ -195,7 +196,7 @@ def _event_log(grounds: Grounds) -> list[str]:
     except ValueError as error:
         return [f"events.jsonl holds a line that is no JSON: {error}"]
     told = [tuple(line[name] for name in EVENT_FIELDS) for line in lines]
-    kept = _rows(grounds, "SELECT seq, job_id, state, attempts, error_code FROM event ORDER BY seq")
+    kept = rows(grounds, "SELECT seq, job_id, state, attempts, error_code FROM event ORDER BY seq")
     if told == kept:
         return []
     for number, (line, row) in enumerate(zip(told, kept, strict=False)):

@@ -12,6 +12,13 @@ from datetime import UTC, datetime
 import pytest
 
 OK, FAILED, USAGE, INTERRUPTED, SETUP = 0, 1, 2, 130, 78
+IN_FRONT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from heygemd.cli import app
+app()
+"""
+"""A command as in a terminal: where the tests run in the background of a shell, SIGINT is ignored by all they start."""
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(2000)
 WAV = b"RIFF" + struct.pack("<I", 2036) + b"WAVEfmt " + bytes(2028)
 
@@ -191,7 +198,7 @@ def test_a_signal_in_the_middle_of_a_copy_leaves_nothing_behind(house, pair, tmp
         file.truncate(1 << 30)  # takes no room here, and time to copy
     words = ["submit", *pair, "--to", str(house.root.path)]
     child = subprocess.Popen(
-        [sys.executable, "-c", "from heygemd.cli import app; app()", *words], stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", IN_FRONT, *words], stderr=subprocess.PIPE, text=True,
         env={**os.environ, "LANG": "C.UTF-8"},
     )  # fmt: skip
     end_s = time.monotonic() + 20

@@ -1,5 +1,7 @@
 """What the clerk sees in `processing/`, and what it never infers."""
 
+import errno
+import os
 import shutil
 from datetime import UTC, datetime
 
@@ -49,6 +51,39 @@ def test_other_names_cancel_nothing(root):
 def test_a_folder_that_was_taken_away_is_seen(root):
     (root.processing / "ben__bcdefghi").rename(root.path.parent / "mine")
     assert Clerk(root).go_round(Round(folders=FOLDERS)).taken_away == ("job-b",)
+
+
+INPUTS = {"job-a": ("anna.mp4", "anna.wav"), "job-b": ("ben.wav",)}
+
+
+def test_an_input_that_was_taken_out_or_renamed_is_missed_in_its_folder_only(root):
+    for place in ("anna__abcdefgh/anna.mp4", "anna__abcdefgh/anna.wav", "ben__bcdefghi/ben.wav"):
+        (root.processing / place).touch()
+    clerk, round_ = Clerk(root), Round(folders=FOLDERS, inputs=INPUTS)
+    assert clerk.go_round(round_).taken_away == ()
+    (root.processing / "anna__abcdefgh/anna.wav").rename(root.processing / "ben__bcdefghi/anna.wav")
+    assert clerk.go_round(round_).taken_away == ("job-a",)
+    (root.processing / "ben__bcdefghi/ben.wav").rename(root.processing / "ben__bcdefghi/Ben.wav")
+    assert clerk.go_round(round_).taken_away == ("job-a", "job-b")
+
+
+def test_a_name_that_a_share_lists_otherwise_is_not_missed(root, monkeypatch):
+    for name in INPUTS["job-a"]:
+        (root.processing / "anna__abcdefgh" / name).touch()
+    listed = os.listdir
+    monkeypatch.setattr("os.listdir", lambda path: [name.replace("anna.", "ANNA.") for name in listed(path)])
+    assert Clerk(root).go_round(Round(folders={"job-a": FOLDERS["job-a"]}, inputs=INPUTS)).taken_away == ()
+
+
+def test_an_input_that_cannot_be_looked_at_is_not_missed(root, monkeypatch):
+    from heygemd.daemon import clerk as module
+
+    def broken(path):
+        raise OSError(errno.EIO, "broken", str(path))
+
+    monkeypatch.setattr(module.os, "lstat", broken)
+    with pytest.raises(ResourceError):
+        Clerk(root)._look({"job-b": FOLDERS["job-b"]}, INPUTS)
 
 
 def test_a_share_that_went_away_says_nothing_about_its_jobs(root):

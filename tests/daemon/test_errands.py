@@ -1,6 +1,7 @@
 import os
 import select
 import signal
+import sys
 import time
 from multiprocessing import forkserver
 
@@ -116,3 +117,13 @@ def test_a_killed_fork_server_is_replaced_and_the_errand_is_run(nursery):
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
     for number in (2, 3):
         assert wait(Errand(nursery, double, number, now_s=0, limit_s=30)).value == 2 * number
+
+
+def is_on_its_guard():
+    return sys.flags.safe_path, "" in sys.path
+
+
+def test_a_child_imports_nothing_from_where_somebody_stands(nursery):
+    """A `signal.py` in the current folder would be run by every child that Python starts with `-c` or `-m`."""
+    assert wait(Errand(nursery, is_on_its_guard, now_s=0, limit_s=60)).value == (True, False)
+    assert "PYTHONSAFEPATH" not in os.environ

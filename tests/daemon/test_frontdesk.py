@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from heygemd.daemon import frontdesk as module
 from heygemd.daemon.desk import Desk
 from heygemd.daemon.errands import Answer, open_nursery
-from heygemd.daemon.frontdesk import ALARM_EVERY_S, LOOK_PAUSE_S, FrontDesk
+from heygemd.daemon.frontdesk import ALARM_EVERY_S, LOOK_PAUSE_S, LOOKS_IN_VAIN, FrontDesk
 from heygemd.errors import ResourceError
 from heygemd.intake import alarm as alarms
 from heygemd.intake.findings import Arrival, Closing, Findings, KnownRows, Word
@@ -184,10 +184,27 @@ def test_quiet_is_a_look_that_found_nothing_to_wait_for(desk):
     assert not desk.is_quiet
     look(desk, 200, Answer(value=Findings(arrivals=(Arrival(job=JOB),))))
     assert not desk.is_quiet
+    look(desk, 250, Answer(value=Findings(paused="the disk is full")))
+    assert not desk.is_quiet
     look(desk, 300)
     assert desk.is_quiet
     desk.look_now()
     assert not desk.is_quiet
+
+
+def test_a_root_that_has_just_gone_is_waited_for_and_one_that_stays_away_is_not(desk):
+    look(desk, 100)
+    assert desk.is_quiet
+    for now_s in range(200, 100 + 100 * LOOKS_IN_VAIN, 100):
+        look(desk, now_s, Answer(value=Findings(offline="too many open files")))
+        assert not desk.is_quiet
+    look(desk, 1000, Answer(value=Findings(offline="too many open files")))
+    assert desk.is_quiet
+    look(desk, 2000, Answer(value=Findings(settling=True)))
+    assert not desk.is_quiet, "it is back, with work"
+    look(desk, 3000, Answer(error=ResourceError("E201", "gone again")))
+    look(desk, 4000)
+    assert desk.is_quiet
 
 
 def test_a_dead_alarm_is_started_anew_now_and_then(desk):

@@ -287,6 +287,16 @@ def test_moving_the_folder_away_cancels_the_job(shop):
     assert (shop.workshop.folder / "mine" / "away.wav").exists()
 
 
+def test_taking_an_input_out_of_the_folder_cancels_the_job(shop):
+    folder = shop.folder("taken")
+    shop.video(folder / "part.mp4")
+    shop.audio(folder / "part.wav", seconds=600)
+    claim = shop.wait(lambda: shop.job(name="part", state=JobState.RUNNING)).claim_dir
+    (claim / "part.wav").rename(shop.workshop.folder / "part.wav")
+    shop.wait(lambda: shop.job(name="part", state=JobState.CANCELLED), 10)
+    assert (shop.failed("part") / "part.mp4").exists()
+
+
 def test_a_failed_folder_moved_back_runs_again_and_its_attempts_go_on(shop):
     folder = shop.folder("retry")
     (folder / "clip.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 4000)

@@ -234,6 +234,19 @@ def test_a_batch_is_closed_when_its_last_job_has_ended(place, bench, root):
     assert bench.store.open_batches() == []
 
 
+def test_an_ended_batch_is_not_stopped_by_a_new_start_that_finds_its_folder_put_away(place, bench, root):
+    arrive(place, batches=(a_batch(root),))
+    jobs = [row_job(root, number) for number in (1, 2)]
+    arrive(place, *jobs)
+    for job in jobs:
+        assert set(place.book.folders(root)) == {BATCH_ID}
+        finish(bench, job)
+    book = BatchBook(bench.store, None, bench.clock, lambda: NOON)  # the power was cut before the store knew
+    book.tick({root.uuid: place.desk}, {root.uuid: place.clerk})
+    assert not book.is_idle
+    assert book.folders(root) == {}, "there is nothing that people could stop"
+
+
 def test_cancelling_a_batch_cancels_its_jobs_and_stops_its_rows(place, bench, root):
     arrive(place, batches=(a_batch(root),))
     arrive(place, row_job(root, 1))

@@ -82,8 +82,8 @@ class Rig:
     def rows_of(self, batch_id: str) -> frozenset[int]:
         return frozenset(job.row.number for job in self.stored.values() if job.row and job.row.batch == batch_id)
 
-    def close(self, batch_id: str) -> Findings:
-        self.word = Word(closing=(Closing(batch=batch_id, day="2026-01-01"),))
+    def close(self, batch_id: str, used: frozenset[tuple[str, str]] = frozenset()) -> Findings:
+        self.word = Word(closing=(Closing(batch=batch_id, day="2026-01-01", used=used),))
         return self.look()
 
     def run(self, looks: int = 8) -> Findings:

@@ -140,6 +140,16 @@ def test_claim_that_somebody_carries_away_is_forgotten(rig):
     rig.check_untouched({})
 
 
+def test_member_that_people_rename_in_the_claim_folder_goes_back_under_its_new_name(rig):
+    drop_pair(rig)
+    rig.begin(PAIR)
+    (rig.claim_dir() / "anna.mp4").rename(rig.claim_dir() / "bert.mp4")
+    rig.look()
+    assert rig.reasons == ["gone"]
+    assert rig.files() == {"inbox/anna.wav": b"sound", "inbox/bert.mp4": b"picture"}
+    assert rig.leftovers() == []
+
+
 def test_what_people_put_into_a_claim_folder_stays_when_the_claim_is_given_up(rig):
     drop_pair(rig)
     rig.begin(PAIR)

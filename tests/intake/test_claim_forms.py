@@ -52,6 +52,24 @@ def test_lone_picture_fails_without_a_sound(rig):
     assert (rig.job().audio, rig.job().video.name) == (None, "anna.mp4")
 
 
+@pytest.mark.parametrize("gap", ["the last page lacks 300 bytes", "its end is missing"])
+def test_what_stayed_cut_for_long_fails_and_is_never_decoded(rig, gap):
+    """Half of a voice, or of a portrait, would else become a film."""
+    rig.probe = never_asked
+    drop_pair(rig)
+    rig.begin(submission(video(), audio(evidence=("name", f"structure incomplete: {gap}"))))
+    rig.run(2)
+    job = rig.job()
+    assert (job.state, job.error_code, job.error_message) == (JobState.FAILED, "E110", f"anna.wav: {gap}")
+
+
+def test_what_only_looks_odd_at_its_end_is_judged_by_decoding(rig):
+    drop_pair(rig)
+    rig.begin(submission(video(evidence=("structure incomplete: no box at byte 4000",)), audio()))
+    rig.run(2)
+    assert rig.job().state is JobState.QUEUED
+
+
 def test_bad_manifest_lies_in_the_claim_folder_and_is_no_input(rig):
     rig.drop("lines.heygem.json", b"{")
     wanted = Member(role=Role.OTHER, folder="", name="lines.heygem.json")

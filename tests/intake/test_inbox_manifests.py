@@ -1,10 +1,12 @@
 """Manifests, and batches of any kind, on their way from the inbox to jobs and back."""
 
+import errno
 import hashlib
 import json
 
 import pytest
 
+from heygemd.intake import manifestdesk
 from heygemd.intake.disk import PowerCut, StoppingDisk
 from heygemd.intake.findings import KnownRows, Word
 from heygemd.intake.pairing import Why
@@ -31,6 +33,23 @@ def test_a_manifest_is_claimed_and_each_row_becomes_a_job(rig):
     rig.close(batch.id)
     assert names(rig.root.inbox) == []
     assert names(rig.root.done / "2026-01-01" / batch.claim_dir.name) == ["face.mp4", "m.heygem.json"]
+
+
+def test_a_row_whose_claim_meets_a_fault_is_not_claimed_once_more(rig):
+    faults = [OSError(errno.EIO, "Input/output error")] * 2
+
+    def failing_probe(video, audio):
+        if faults:
+            raise faults.pop()
+        return rig.media
+
+    rig.probe = failing_probe
+    rig.drop("face.mp4", b"face")
+    rig.drop("voice.wav", b"voice")
+    drop_manifest(rig, [{"id": f"e{n}", "video": "face.mp4", "audio": "voice.wav"} for n in (1, 2)])
+    rig.run(LONG)
+    assert faults == []
+    assert sorted(job.row.number for job in rig.stored.values()) == [1, 2]
 
 
 def test_a_member_that_another_manifest_names_stays_when_the_first_is_closed(rig):
@@ -164,6 +183,33 @@ def test_a_stopped_batch_claims_no_further_row(rig):
     assert sorted(names(rig.root.inbox)) == ["a.mp4", "late.wav"], "what was not used stays with its people"
 
 
+def test_what_has_come_since_under_the_name_of_a_used_member_stays(rig):
+    rig.drop("a.mp4", b"presenter")
+    rig.drop("one.wav", b"first")
+    rig.drop("two.wav", b"second")
+    drop_manifest(rig, [{"id": name, "video": "a.mp4", "audio": f"{name}.wav"} for name in ("one", "two")])
+    rig.run(LONG)
+    (batch,) = rig.batches.values()
+    pairs = zip(("a.mp4", "one.wav", "two.wav"), (b"presenter", b"first", b"second"), strict=True)
+    used = frozenset((name, hashlib.sha256(content).hexdigest()) for name, content in pairs)
+    rig.drop("one.wav", b"a new speech")
+    rig.close(batch.id, used)
+    assert names(rig.root.inbox) == ["one.wav"], "no film was made of it"
+    (archived,) = (rig.root.done / "2026-01-01").iterdir()
+    assert "a.mp4" in names(archived)
+
+
+def test_a_bad_row_does_not_decide_which_of_two_pictures_is_meant(rig):
+    """Two pictures of one name are never guessed, not even in the look in which a manifest takes one of them away."""
+    rig.drop("anna.mp4")
+    rig.drop("anna.mov")
+    rig.drop("anna.wav")
+    drop_manifest(rig, [{"video": "anna.mp4", "audio": "../x.wav"}])
+    found = rig.run(LONG)
+    assert rig.stored == {}
+    assert [waiting.why for waiting in found.waiting] == [Why.AMBIGUOUS]
+
+
 def test_closing_twice_is_closing_once(rig):
     rig.drop("A.job/x.mp4")
     for name in ("a", "b"):
@@ -214,3 +260,29 @@ def test_a_power_cut_at_any_step_of_a_batch_loses_nothing_and_doubles_nothing(ma
         assert [path for path in rig.root.inbox.rglob("*") if path.is_file()] == []
         assert names(rig.root.batches) == []
         assert rig.records() == []
+
+
+def test_many_slow_manifests_are_read_over_several_looks_and_their_files_are_not_taken_for_pairs(rig, monkeypatch):
+    """A look that reads hundreds of bombs would last longer than any look may, and its reading would be lost."""
+    read, begun_s = manifestdesk.read_manifest, []
+
+    def slowly(*args):
+        begun_s.append(rig.now_s)
+        rig.now_s += 3.0
+        return read(*args)
+
+    monkeypatch.setattr(manifestdesk, "read_manifest", slowly)
+    for number in range(7):
+        rig.drop(f"{number}/talk.mp4", b"picture %d" % number)
+        rig.drop(f"{number}/talk.wav", b"sound")
+        drop_manifest(rig, [{"id": "x", "video": "talk.mp4", "audio": "talk.wav"}], name=f"{number}/m.heygem.json")
+    most = 0
+    for _ in range(LONG):
+        before = len(begun_s)
+        findings = rig.look()
+        assert findings.settling or len(begun_s) in (0, 7), "the next look comes soon"
+        rig.store(findings)
+        most = max(most, len(begun_s) - before)
+    assert len(begun_s) == 7, "each is read once"
+    assert most == 2, "what three seconds each allow in five"
+    assert set(made(rig)) == {f"{number}/m/x" for number in range(7)}

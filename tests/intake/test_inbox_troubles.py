@@ -273,3 +273,39 @@ def test_a_share_that_turned_read_only_pauses_and_is_no_fault_of_its_files(rig, 
     monkeypatch.undo()
     rig.run(4)
     assert len(rig.stored) == 1
+
+
+@pytest.mark.parametrize("lot", ["pair", "manifest", "job folder"])
+def test_a_share_that_is_exchanged_while_files_are_judged_is_not_written_to(rig, tmp_path, monkeypatch, lot):
+    """A look lasts for seconds, and longer where much is inspected."""
+    other = init_root(tmp_path / "other").path
+    folder = "talk.job/" if lot == "job folder" else ""
+    rig.drop(f"{folder}anna.mp4", b"picture")
+    rig.drop(f"{folder}anna.wav", b"sound")
+    if lot == "manifest":
+        rig.drop("m.heygem.json", b'{"heygem": 1, "jobs": [{"id": "e", "video": "anna.mp4", "audio": "anna.wav"}]}')
+    shutil.copytree(rig.root.inbox, other / "inbox", dirs_exist_ok=True)
+    rig.restart()
+    begin, here = rig.inbox._begin, rig.root.path
+    before = {path: path.lstat().st_mtime_ns for path in other.rglob("*")}
+    paused = set()
+    for _ in range(40):
+        kept = sorted(here.rglob("*"))
+
+        def exchanged(*args):
+            here.rename(tmp_path / "mine")
+            other.rename(here)
+            begin(*args)
+            here.rename(other)
+            (tmp_path / "mine").rename(here)
+
+        monkeypatch.setattr(rig.inbox, "_begin", exchanged)
+        findings = rig.look()
+        assert not findings.arrivals
+        assert {path: path.lstat().st_mtime_ns for path in other.rglob("*")} == before
+        assert sorted(here.rglob("*")) == kept
+        paused.add(findings.paused)
+    assert any("another root" in (reason or "") for reason in paused), "it wanted to"
+    monkeypatch.undo()
+    rig.run(40)
+    assert len(rig.stored) == 1

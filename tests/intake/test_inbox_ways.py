@@ -105,6 +105,17 @@ def test_a_job_folder_must_have_had_the_same_files_for_a_while(rig):
     assert set(made(rig)) == {"A/y", "A/z"}
 
 
+def test_a_job_folder_that_needs_only_time_keeps_the_inbox_from_being_quiet(rig):
+    rig.drop("A.job/x.mp4")
+    rig.drop("A.job/y.wav")
+    while rig.stored == {}:
+        found = rig.look()
+        assert found.settling or found.arrivals, "`run --until-idle` would end, and leave the folder there"
+        rig.store(found)
+    rig.drop("B.job/lone.wav")
+    assert not rig.run(LONG).settling, "what it waits for now may never come"
+
+
 def test_one_picture_and_several_sounds_are_a_batch_named_by_what_varies(rig):
     rig.drop("A.job/face.mp4", b"face")
     for name in ("one", "two"):
@@ -118,6 +129,23 @@ def test_one_picture_and_several_sounds_are_a_batch_named_by_what_varies(rig):
     rig.close(batch.id)
     assert names(rig.root.done / "2026-01-01") == [batch.claim_dir.name]
     assert names(rig.root.batches) == []
+
+
+def test_a_row_whose_file_was_taken_out_of_the_job_folder_waits_for_it_and_is_failed(rig):
+    rig.settings = IntakeSettings(reserve_mib=0, orphan_timeout_s=60)
+    for place in ("A.job/face.mp4", "A.job/one.wav", "A.job/two.wav"):
+        rig.drop(place, place.encode())
+    while not rig.batches and rig.now_s < 10_000.0:
+        rig.run(1)
+    (batch,) = rig.batches.values()
+    (batch.claim_dir / "two.wav").unlink()
+    found = rig.run(10)
+    assert [wait.reason for wait in found.row_waits] == ["waiting for two.wav"]
+    rig.run(LONG)
+    jobs = made(rig)
+    assert (jobs["A/one"].state, jobs["A/two"].state) == (JobState.QUEUED, JobState.FAILED)
+    assert (jobs["A/two"].error_code, jobs["A/two"].audio) == ("E102", None)
+    assert names(batch.claim_dir) == ["face.mp4"], "the shared one stays in the folder"
 
 
 def test_several_pictures_and_several_sounds_are_left_in_place(rig):

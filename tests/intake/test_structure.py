@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from heygemd.intake.structure.check import PARSERS, check_structure, judge
-from heygemd.intake.structure.verdict import Incomplete, Unchecked, Whole
+from heygemd.intake.structure.verdict import Incomplete, Unchecked, Whole, find_cut
 from heygemd.intake.structure.window import BUDGET_BYTES, PAGE_BYTES, Window
 
 MEDIA = Path(__file__).resolve().parents[2] / ".." / "shared" / "media"
@@ -261,6 +261,21 @@ BOXES = st.lists(
 def test_random_boxes_never_break_the_parser(boxes):
     data = b"\0\0\0\x10ftypisom\0\0\0\0" + b"".join(struct.pack(">I4s", size, kind) for size, kind in boxes)
     assert isinstance(look(data), (Whole, Incomplete, Unchecked))
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize("name", ["front.mp4", "pieces.mp4", "film.mkv", "sound.opus", "still.jpg", "still.png"])
+def test_a_file_cut_in_its_middle_certainly_lacks_something(folder, name):
+    data = make(folder / name, RECIPES[name][0])
+    assert find_cut([look(data[: len(data) // 2]).evidence])
+    assert find_cut([look(data).evidence]) is None
+
+
+def test_boxes_may_lie_deeper_than_python_can_call():
+    """One such file stopped the look at its whole inbox."""
+    nested = b"".join(struct.pack(">I4s", 8 * (20_000 - depth), b"trak") for depth in range(20_000))
+    data = b"\0\0\0\x10ftypisom\0\0\0\0" + struct.pack(">I4s", 8 + len(nested), b"moov") + nested
+    assert look(data) == Whole("mp4")
 
 
 HUGE = {

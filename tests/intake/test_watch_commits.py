@@ -141,6 +141,19 @@ def test_a_declared_size_alone_proves_nothing_where_the_writer_is_unknown(rig, u
     assert rig.at("sum.wav").is_settled
 
 
+def test_a_row_that_only_names_a_file_commits_nothing(rig):
+    """Else half a file that pauses would be taken, and where commits are required everything that is named."""
+    rig.rules["strict"] = replace(RULE, require_commit=True)
+    for folder in ("s", "strict"):
+        rig.watch.declare((folder, "a.wav"), None, None)
+        rig.drop(f"{folder}/a.wav")
+    rig.look()
+    assert not rig.at("s/a.wav").is_settled
+    rig.looks(3)
+    assert rig.at("s/a.wav").evidence[2].startswith("quiet")
+    assert rig.at("strict/a.wav").hindrance is Hindrance.COMMIT
+
+
 def test_where_commits_are_required_a_quiet_file_waits_for_its_own(rig):
     rig.rules["strict"] = replace(RULE, require_commit=True)
     rig.drop("strict/a.wav")

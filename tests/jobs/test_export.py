@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def test_each_transition_becomes_one_line_with_all_that_is_known(house):
             "duplicate_of": "a", "batch": None, "row": None, "row_id": None,
         },
     ]  # fmt: skip
+    house.check()
+
+
+def test_names_that_steer_terminals_are_escaped_and_stay_exact(house):
+    name = "gp\u202e4pm \u2028 \x9b31m \u2066"
+    house.store.add(replace(make_job("b"), name=name))
+    house.write()
+    line = house.path.read_text(encoding="utf-8").splitlines()[-1]
+    assert line.isprintable()
+    assert json.loads(line)["name"] == name
     house.check()
 
 

@@ -186,6 +186,15 @@ def test_claim_folders_are_those_of_unfinished_jobs(store):
     assert store.claim_dirs("uuid") == {"a": CLAIM.name, "b": "b__bbbbbbbb"}
 
 
+def test_names_of_inputs_that_lie_in_the_claim_folders_of_unfinished_jobs(store):
+    shared = InputFile(name="_default.mp4", path=Path("/r/.heygemd/shared/ab"), size_bytes=1, sha256="ab")
+    for job_id, changes in {"a": {}, "b": {"video": shared}, "c": {"claim_dir": None}, "d": {"root": "s"}}.items():
+        store.add(make_job(job_id, **changes))
+    assert store.claimed_names("uuid") == {"a": ("你好.mp4", "你好.wav"), "b": ("你好.wav",)}
+    pass_through(store, "a", "running", "done")
+    assert store.claimed_names("uuid") == {"b": ("你好.wav",)}
+
+
 def test_inputs_are_needed_until_they_are_put_away(store):
     shared = InputFile(name="_default.mp4", path=Path("/r/.heygemd/shared/ab"), size_bytes=1, sha256="ab")
     own = {f"{CLAIM}/你好.mp4", f"{CLAIM}/你好.wav"}
@@ -257,6 +266,7 @@ QUESTIONS = {
     "unfinished everywhere": lambda store: store.unfinished(),
     "to put away": lambda store: store.to_put_away(),
     "claim folders": lambda store: store.claim_dirs("uuid"),
+    "claimed names": lambda store: store.claimed_names("uuid"),
     "input paths": lambda store: store.input_paths("uuid"),
     "kept": lambda store: store.keeps("uuid"),
     "twin": lambda store: store.twin_of("uuid", "k"),

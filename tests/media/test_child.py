@@ -3,6 +3,7 @@
 import hashlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.media.child import STDERR_KEPT_BYTES, Child, Leash
+from heygemd.media.child import STDERR_KEPT_BYTES, Child, Leash, bounds_of, environment_of
 from heygemd.media.ffmpeg import require_tools
 from heygemd.media.pipes import StalledError
 
@@ -68,6 +69,51 @@ def test_the_wall_clock_holds_even_with_output() -> None:
     with Child(["yes"], leash=Leash(stall_s=5, wall_s=0.3)) as child, pytest.raises(StalledError):
         while True:
             child.stdout.fill(memoryview(bytearray(1 << 16)))
+
+
+def test_all_waits_together_have_a_limit() -> None:
+    """A file that drips is never silent for long, and would keep its reader for ever."""
+    drip = "import sys, time\nwhile True: sys.stdout.write('x' * 70000); sys.stdout.flush(); time.sleep(0.05)"
+    with Child(python(drip), leash=Leash(stall_s=5, waits_s=1)) as child:
+        began_s = time.monotonic()
+        with pytest.raises(StalledError):
+            while True:
+                child.stdout.fill(memoryview(bytearray(1000)))
+        assert time.monotonic() - began_s < 4
+
+
+def test_a_reader_that_takes_its_time_does_not_use_up_the_patience() -> None:
+    code = "import sys; sys.stdout.write('x' * 3_000_000)"
+    with Child(python(code), leash=Leash(stall_s=5, waits_s=1.5)) as child:
+        child.stdout.fill(memoryview(bytearray(1000)))
+        time.sleep(1.6)  # it paints
+        assert child.stdout.fill(memoryview(bytearray(2_999_000))) == 2_999_000
+        assert child.finish().ok
+
+
+def test_who_has_a_clock_has_a_limit_of_processor_time() -> None:
+    cores = os.cpu_count() or 1
+    assert resource.RLIMIT_CPU not in bounds_of(EASY)
+    assert bounds_of(Leash(wall_s=10))[resource.RLIMIT_CPU] == 10 * cores + 1
+    assert bounds_of(Leash(wall_s=10, waits_s=2))[resource.RLIMIT_CPU] == 2 * cores + 1
+
+
+def test_who_uses_up_its_processor_time_ends_in_another_way_than_who_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heygemd.media.child.bounds_of", lambda leash: {resource.RLIMIT_CPU: 1})
+    with Child(python("while True: pass"), leash=Leash(stall_s=60)) as child:
+        assert child.finish().returncode == -signal.SIGXCPU
+
+
+def test_nobody_is_given_more_than_we_have() -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    assert bounds_of(Leash(open_files=most + 1))[resource.RLIMIT_NOFILE] == most
+
+
+def test_no_child_looks_for_libraries_where_somebody_stands() -> None:
+    ours = {"LD_LIBRARY_PATH": "lib:/opt/cuda/lib64::.:", "PATH": ":/usr/bin:bin"}
+    theirs = environment_of(ours)
+    assert (theirs["LD_LIBRARY_PATH"], theirs["PATH"]) == ("/opt/cuda/lib64", "/usr/bin")
+    assert "LD_LIBRARY_PATH" not in environment_of({"LD_LIBRARY_PATH": ":"}), "an empty list is the current folder, too"
 
 
 def test_chatter_is_counted_and_only_its_end_is_kept() -> None:

@@ -1,8 +1,9 @@
 """The guarded door: what it opens, and what it makes of failures."""
 
+import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from heygemd.errors import FaultError, InputError, ResourceError, SetupError
 from heygemd.limits import Limits
 from heygemd.media import ffmpeg
 from heygemd.media.child import Leash, Outcome
+from heygemd.media.openfile import open_file
 from heygemd.media.pipes import StalledError
 
 
@@ -27,12 +29,12 @@ def test_fifo_socket_directory_and_link_are_refused_without_waiting(tmp_path: Pa
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket.mp4"))
         for name in ("fifo", "folder", "link", "broken", "socket"):
-            with pytest.raises(InputError, match="not a regular file"), ffmpeg.open_file(tmp_path / f"{name}.mp4"):
+            with pytest.raises(InputError, match="not a regular file"), open_file(tmp_path / f"{name}.mp4"):
                 pass
 
 
 def test_a_file_that_is_gone_is_a_matter_of_the_share(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError) as caught, ffmpeg.open_file(tmp_path / "gone.mp4"):
+    with pytest.raises(ResourceError) as caught, open_file(tmp_path / "gone.mp4"):
         pass
     assert caught.value.code == "E201"
 
@@ -41,19 +43,32 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
-        with ffmpeg.open_file(tmp_path / "a") as file:
+        with open_file(tmp_path / "a") as file:
             assert file.head() == b"x"
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_failures_of_a_reader_are_sorted() -> None:
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_failures_of_a_reader_are_sorted(tmp_path: Path, is_readable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(bytes(3 << 20))
+    if not is_readable:
+        monkeypatch.setattr(os, "preadv", fails_after_a_while)
     cases = {
         "[error] Number of streams exceeds max_streams parameter (3)": "E105",
         "[x @ 0x1] [error] Picture size 9999x9999 is invalid": "E105",
         "[error] moov atom not found": "E110",
-        "[error] /dev/fd/5: Input/output error": "E201",
+        # Said of damaged Matroska files as well: only a file that cannot be read is a matter of the share.
+        "[error] /dev/fd/5: Input/output error": "E110" if is_readable else "E201",
+        "[error] /dev/fd/5: Stale file handle": "E110" if is_readable else "E201",
     }
-    assert {text: ffmpeg.input_error(outcome(text), "x").code for text in cases} == cases
+    with open_file(tmp_path / "file") as file:
+        assert {text: ffmpeg.input_error(outcome(text), "x", file).code for text in cases} == cases
+
+
+def fails_after_a_while(fd: int, buffers: Sequence[bytearray], at: int) -> int:
+    if at:
+        raise OSError(errno.EIO, "Input/output error")
+    return len(buffers[0])
 
 
 def test_failures_of_a_writer_are_sorted() -> None:
@@ -114,7 +129,7 @@ def test_the_tools_of_this_machine_are_found() -> None:
 
 @pytest.mark.ffmpeg
 def test_every_reader_carries_all_guards(film: Callable[..., Path], limits: Limits) -> None:
-    with ffmpeg.open_file(film("guarded.mp4", "-c:v", "libx264", seconds=10)) as file:
+    with open_file(film("guarded.mp4", "-c:v", "libx264", seconds=10)) as file:
         output = ffmpeg.sink(ffmpeg.source(file, "mov", limits)["0"], url="-", muxer="rawvideo")
         with ffmpeg.start(output, leash=Leash(), pass_fds=(file.fd,)) as child:
             words = [""]
@@ -141,3 +156,16 @@ def test_every_reader_carries_all_guards(film: Callable[..., Path], limits: Limi
 def test_an_encoder_without_memory_or_disk_is_no_fault_of_ours(returncode: int, stderr: str, code: str) -> None:
     ended = Outcome(returncode=returncode, errors=1, stderr=stderr)
     assert ffmpeg.output_error(ended, "the segment cannot be written").code == code
+
+
+def test_the_memory_of_a_decoder_is_measured_by_its_picture() -> None:
+    """A text in a tiny PNG that unpacks to gigabytes must not get the room that a film of 8192 x 4352 needs."""
+    limits = Limits()
+    small = ffmpeg.decoder_leash(limits, pixels=64 * 64).memory_bytes
+    large = ffmpeg.decoder_leash(limits, pixels=8192 * 4352).memory_bytes
+    assert small is not None
+    assert large is not None
+    assert small < 1.1 * (1 << 30)
+    assert 3 << 30 < large <= limits.memory_bytes
+    assert ffmpeg.decoder_leash(Limits(memory_bytes=1 << 28), pixels=64 * 64).memory_bytes == 1 << 28
+    assert ffmpeg.decoder_leash(limits, pixels=64 * 64, card="cuda:0").memory_bytes == limits.memory_bytes

@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -16,13 +17,24 @@ from numpy.typing import NDArray
 from heygemd.errors import InputError
 from heygemd.jobs.job import ColourTags, VideoInfo
 from heygemd.limits import Limits
-from heygemd.media import child
+from heygemd.media import child, ffmpeg
 from heygemd.media.decoder import Passage
 from heygemd.media.frames import SourceVideo
 from heygemd.media.probe import probe_video
 from heygemd.media.segment import SegmentWriter
 
 pytestmark = pytest.mark.ffmpeg
+
+DRIPPING = r"""#!{python}
+import os, re, sys, time
+stamps = int(re.search(r"pipe\\?:(\d+)", " ".join(sys.argv[1:]))[1])
+os.write(1, b"YUV4MPEG2 W64 H64 F25:1 Ip A1:1 C420jpeg\n")
+while True:
+    os.write(stamps, b"frame:0 pts:0\n")
+    os.write(1, b"FRAME\n" + bytes(64 * 64 * 3 // 2))
+    time.sleep({pause_s})
+"""
+"""A decoder that never ends, and is never silent for long."""
 
 Film = Callable[..., Path]
 Planes = NDArray[np.uint8]
@@ -338,3 +350,22 @@ def test_a_frame_that_is_kept_stays_as_it_is(film: Film, limits: Limits) -> None
             sums.append(int(frame.planes[10:20].sum()))
     assert [int(piece.sum()) for piece in kept] == sums
     assert len(set(sums)) > 20
+
+
+def test_a_decoder_that_drips_is_not_waited_for_without_end(
+    film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten frames were promised, and one comes every tenth of a second: no single wait is too long."""
+    path = film("for-a-drip.mp4", "-c:v", "libx264", size="64x64", seconds=0.4)
+    info = probe_video(path, Limits())
+    program = tmp_path / "ffmpeg"
+    program.write_text(DRIPPING.format(python=sys.executable, pause_s=0.1))
+    program.chmod(0o755)
+    tools = replace(ffmpeg.require_tools(), ffmpeg=str(program))
+    monkeypatch.setattr(ffmpeg, "require_tools", lambda: tools)
+    frames, count = SourceVideo(path, info, Limits(stall_s=1)).decode(), 0
+    with pytest.raises(InputError, match="decoding the picture") as caught:
+        for count, _ in enumerate(frames, 1):
+            assert count < 100
+    assert caught.value.code == "E110"
+    assert count > info.frame_count

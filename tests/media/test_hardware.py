@@ -15,6 +15,7 @@ from heygemd.limits import Limits
 from heygemd.media import ffmpeg, hardware
 from heygemd.media.child import Child, Leash
 from heygemd.media.frames import SourceVideo
+from heygemd.media.openfile import open_file
 from heygemd.media.probe import probe_video
 
 pytestmark = pytest.mark.ffmpeg
@@ -130,12 +131,12 @@ def test_only_what_is_the_same_to_the_bit_goes_to_a_card(
 
 def test_packets_without_stamps_promise_nothing(make: Film, film: Film, limits: Limits) -> None:
     path = film("for-a-card.mp4", "-c:v", "libx264", "-bf", "3", "-g", "30")
-    with ffmpeg.open_file(path) as file:
+    with open_file(path) as file:
         promised = hardware.promised_flicks(file, probe_video(path, limits), limits)
     assert promised is not None
     assert len(promised) == 100
     bare = make("bare.avi", "-i", str(path), "-c", "copy")
-    with ffmpeg.open_file(bare) as file:
+    with open_file(bare) as file:
         assert hardware.promised_flicks(file, replace(probe_video(bare, limits)), limits) is None
 
 

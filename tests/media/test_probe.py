@@ -1,5 +1,6 @@
 """What strangers' files hold, and which of them are refused."""
 
+import signal
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -9,7 +10,9 @@ import pytest
 
 from heygemd.errors import HeygemdError
 from heygemd.limits import Limits
-from heygemd.media import ffmpeg
+from heygemd.media import ffmpeg, probe
+from heygemd.media.child import Child, Leash
+from heygemd.media.openfile import open_file
 from heygemd.media.probe import probe_audio, probe_video
 
 pytestmark = pytest.mark.ffmpeg
@@ -115,6 +118,18 @@ def test_playlists_called_mp4_are_refused_before_any_process_starts(
     monkeypatch.delattr(ffmpeg, "Child")
     assert refusal(probe_video, tmp_path / "x.mp4", limits) == "E101"
     assert refusal(probe_audio, tmp_path / "x.mp4", limits) == "E101"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, "E303"), (signal.SIGSEGV, "E110")])
+def test_packets_of_a_reader_that_was_ended_in_the_middle_are_not_all(
+    limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: str
+) -> None:
+    (tmp_path / "film").write_bytes(b"x")
+    words = ["sh", "-c", f"echo 0,0,K_; kill -{number.value} $$"]
+    monkeypatch.setattr(ffmpeg, "start_probe", lambda *_: Child(words, leash=Leash(stall_s=10)))
+    with open_file(tmp_path / "film") as file, pytest.raises(HeygemdError) as caught:
+        probe._stamps(file, "mov", 0, limits)
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize("name", ["b.mp4", "b.mkv"])

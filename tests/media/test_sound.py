@@ -1,5 +1,6 @@
 """The voice for the engines: 16 kHz, mono, from sample 0."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,3 +52,18 @@ def test_a_sound_cut_after_the_probe_is_refused(voice: Voice, limits: Limits, tm
         decode_speech(tmp_path / "a.wav", info, tmp_path / "v.f32", limits)
     assert caught.value.code == "E110"
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize("stranger", [np.nan, np.inf, -np.inf, 1e30])
+def test_speech_holds_numbers_only(limits: Limits, tmp_path: Path, stranger: float) -> None:
+    wave = np.sin(np.arange(16000, dtype=np.float32) / 20) * np.float32(0.5)
+    wave[8000] = stranger
+    sound = tmp_path / "float.wav"
+    head = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 3, 1, 16000, 64000, 4, 32) + b"data" + struct.pack("<I", 64000)
+    sound.write_bytes(b"RIFF" + struct.pack("<I", len(head) + 64000) + head + wave.tobytes())
+    count = decode_speech(sound, probe_audio(sound, limits), tmp_path / "speech.f32", limits)
+    speech = np.fromfile(tmp_path / "speech.f32", np.float32)
+    assert count == 16000
+    assert np.isfinite(speech).all()
+    assert np.abs(speech).max() <= 1
+    assert np.abs(speech - wave)[:7900].max() < 1e-6

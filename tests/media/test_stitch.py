@@ -1,5 +1,6 @@
 """Segments and sound become one film with perfectly even time."""
 
+import struct
 import subprocess
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -117,6 +118,21 @@ def test_aac_and_mp3_are_copied(voice: Voice, limits: Limits, tmp_path: Path, na
     assert np.array_equal(before[: 4 * 44100], after[: 4 * 44100])
 
 
+@pytest.mark.parametrize(("name", "cut_at_bytes"), [("s.mp3", 9000), ("s.aac", 9000)])
+def test_a_damaged_sound_is_not_copied_into_the_film(
+    voice: Voice, limits: Limits, tmp_path: Path, name: str, cut_at_bytes: int
+) -> None:
+    data = voice(name).read_bytes()
+    sound = tmp_path / name  # a piece is missing: an MP3 frame then asks for bits of one that is gone
+    sound.write_bytes(data[:cut_at_bytes] + data[cut_at_bytes + 2000 :])
+    info = probe_audio(sound, limits)
+    assert info.warnings
+    count = -(-info.sample_count * 25 // info.rate_hz)
+    film, facts = join(tmp_path, Fraction(25), [count], sound, limits)
+    assert not facts.audio_copied
+    verify_film(film, frame_count=count, fps=Fraction(25), **SIZE, sound_s=info.duration_s, limits=limits)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("s.wav", {}), ("low.wav", {"rate_hz": 8000}), ("six.flac", {"channels": 6, "rate_hz": 48000})],
@@ -132,6 +148,16 @@ def test_other_sounds_are_encoded_once_as_they_are(
     assert (again.rate_hz, again.channels) == (info.rate_hz, info.channels)
     verify_film(film, frame_count=125, fps=Fraction(25), **SIZE, sound_s=info.duration_s, limits=limits)
     assert abs(lag(samples(sound), samples(film))) <= 1
+
+
+def test_samples_that_are_no_numbers_do_not_keep_a_film_from_being_made(limits: Limits, tmp_path: Path) -> None:
+    wave = np.sin(np.arange(16000, dtype=np.float32) / 20) * np.float32(0.5)
+    wave[8000:8003] = np.nan, np.inf, 1e30
+    sound = tmp_path / "float.wav"
+    head = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 3, 1, 16000, 64000, 4, 32) + b"data" + struct.pack("<I", 64000)
+    sound.write_bytes(b"RIFF" + struct.pack("<I", len(head) + 64000) + head + wave.tobytes())
+    film, _ = join(tmp_path, Fraction(25), [25], sound, limits)
+    verify_film(film, frame_count=25, fps=Fraction(25), **SIZE, sound_s=Fraction(1), limits=limits)
 
 
 def test_a_sound_that_starts_late_in_its_file_starts_at_once(

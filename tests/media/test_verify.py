@@ -8,8 +8,9 @@ import pytest
 
 from heygemd.errors import FaultError
 from heygemd.limits import Limits
-from heygemd.media import child, ffmpeg, probe
+from heygemd.media import child, probe
 from heygemd.media.frames import SourceVideo
+from heygemd.media.openfile import open_file
 from heygemd.media.probe import probe_video
 from heygemd.media.verify import FilmCheck, Shots, verify_film
 
@@ -122,7 +123,7 @@ def test_one_process_decodes_all_and_one_describes(
     shots = Shots(frames=[3], show=lambda frame, planes: None)
     check(good, shots=shots)
     assert len(started) == 2
-    with ffmpeg.open_file(good) as file:
+    with open_file(good) as file:
         description, _ = probe.describe(file, "mov", limits)
     started.clear()
     check(good, shots=shots, description=description)

@@ -1,6 +1,8 @@
 """`heygemd` with shorter pauses between its tries: a test of a bad day should not last one."""
 
-if __name__ == "__main__":
+
+def be_hasty() -> None:
+    """Run the command line with shorter pauses."""
     from heygemd.cli import app
     from heygemd.daemon import backdesk, frontdesk, handover, latecomers
     from heygemd.scheduler import verdict
@@ -17,3 +19,7 @@ if __name__ == "__main__":
         assert getattr(module, name) > seconds, f"{module.__name__}.{name} is not what it was"
         setattr(module, name, seconds)
     app()
+
+
+if __name__ == "__main__":
+    be_hasty()

@@ -88,6 +88,15 @@ def test_film_that_is_not_exactly_there_is_not_found(original, root, tmp_path, w
     assert find_again(original, other(original), root) == Again()
 
 
+def test_film_so_deep_that_no_path_reaches_it_is_there_but_not_copied(root, make_delivery, samples) -> None:
+    delivery = make_delivery(folder="/".join(["<" * 80] * 30))
+    deliver(delivery)
+    names = {"published_name": delivery.file_name, "film_sha256": delivery.sha256}
+    deep = samples.job(folder=delivery.folder, state=JobState.DONE, **names)
+    assert find_again(deep, other(deep), root) == Again()
+    assert find_again(deep, other(deep, folder=delivery.folder), root).there == delivery.file_name
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[" * 5000, '{"heygemd_report": 1, "job": "x", "sha256": "00"}', "\xff"])
 def test_report_that_does_not_name_the_film_is_not_believed(original, root, text) -> None:
     (root.outbox / "lessons/anna.mp4.json").write_bytes(text.encode("latin-1"))

@@ -5,8 +5,9 @@ import pytest
 
 from heygemd.errors import ResourceError
 from heygemd.jobs.states import JobState
+from heygemd.outbox.disk import DISK, open_folder
 from heygemd.outbox.faulty_disk import FaultyDisk
-from heygemd.outbox.note import status_note, write_note
+from heygemd.outbox.note import remove_notes, status_note, write_note
 
 CLAIM = "anna__abcdefgh"
 
@@ -87,6 +88,19 @@ def test_status_txt_of_a_person_stays(samples, root) -> None:
     theirs.write_text("mine")
     write_note(root, CLAIM, status_note(samples.job()))
     assert theirs.read_text() == "mine"
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 700])
+def test_what_a_power_cut_leaves_of_a_note_is_replaced_and_removed_as_ours(samples, root, left) -> None:
+    (root.processing / CLAIM).mkdir()
+    note = root.processing / CLAIM / "STATUS.txt"
+    note.write_bytes(left)
+    write_note(root, CLAIM, status_note(samples.job()))
+    assert b"heygemd" in note.read_bytes()
+    note.write_bytes(left)
+    with open_folder(note.parent) as fd:
+        remove_notes(DISK, fd)
+    assert not note.exists()
 
 
 def test_links_are_not_followed(samples, root, tmp_path) -> None:

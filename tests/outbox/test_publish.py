@@ -92,6 +92,15 @@ def test_film_of_a_pair_a_job_folder_or_a_row_lies_where_the_table_says(
         assert (root.outbox / companion).is_file()
 
 
+def test_no_folder_is_made_on_another_share_that_lies_in_the_place_of_the_right_one(samples, root) -> None:
+    exchanged = replace(root, uuid="01900000-0000-7000-8000-00000000ffff")
+    with pytest.raises(ResourceError) as caught:
+        choose_name(root.outbox, "new folder", "anna", "version", samples.job_id, exchanged)
+    assert caught.value.code == "E201"
+    assert not (root.outbox / "new folder").exists()
+    assert choose_name(root.outbox, "new folder", "anna", "version", samples.job_id, root) == "anna.mp4"
+
+
 def test_published_film_can_be_given_again(make_delivery, root, tree) -> None:
     deliver(make_delivery())
     film = root.outbox / "lessons/anna.mp4"

@@ -239,6 +239,20 @@ def test_reports_of_batches_that_ended_long_ago_go_and_their_copies_stay(root, s
     assert len(tree(root.outbox)) == 4
 
 
+def test_folders_that_lose_their_last_report_go_with_it_and_no_others(root, samples) -> None:
+    """An inbox that sees a new folder every day would leave one there for each."""
+    for number, folder in enumerate(("monday/a", "monday/b", "tuesday", "today")):
+        batch = samples.batch(*_rows(), id=f"20250131T07000000{number}-batchba{'abcd'[number]}23", folder=folder)
+        state = JobState.RUNNING if folder == "today" else JobState.DONE
+        write_batch_reports(root, batch, batch_report(batch, {1: samples.job(state=state)}, written_at=samples.now))
+    live = root.status / "manifests"
+    (live / "tuesday/note.txt").write_text("ours")
+    (live / "empty").mkdir()
+    assert sweep(root, today=date(2025, 3, 3)).reports == 3
+    assert sorted(path.name for path in live.iterdir()) == ["empty", "today", "tuesday"]
+    assert [path.name for path in (live / "tuesday").iterdir()] == ["note.txt"]
+
+
 def _rows():
     from heygemd.jobs.batch import Row
 

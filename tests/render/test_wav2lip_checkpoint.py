@@ -123,6 +123,59 @@ def test_negative_variance_is_refused(state: State, file: Path) -> None:
     assert "negative variances" in error.message
 
 
+def test_numbers_that_32_bits_cannot_hold_are_refused(state: State, file: Path) -> None:
+    tensor = torch.full((3,), 1e300, dtype=torch.float64)
+    assert "not finite" in refusal(small(state, file, **{"output_block.1.bias": tensor})).message
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int32, torch.uint8])
+def test_whole_numbers_where_fractions_belong_are_refused(state: State, file: Path, dtype: torch.dtype) -> None:
+    tensor = torch.zeros(3, dtype=dtype)
+    assert "numbers" in refusal(small(state, file, **{"output_block.1.bias": tensor})).message
+
+
+def test_counters_may_have_been_converted_with_everything_else(state: State, file: Path) -> None:
+    save_stripped({name: tensor.float() for name, tensor in state.items()}, file)
+    assert load_weights(file).keys() == state.keys()
+
+
+@pytest.mark.filterwarnings("ignore:.*")
+@pytest.mark.parametrize("kind", ["nested", "quantized", "sparse", "meta", "complex"])
+def test_tensors_that_are_none_are_refused(state: State, file: Path, kind: str) -> None:
+    tensors = {
+        "nested": lambda: torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)]),
+        "quantized": lambda: torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8),
+        "sparse": lambda: torch.zeros(3).to_sparse(),
+        "meta": lambda: torch.zeros(3, device="meta"),
+        "complex": lambda: torch.zeros(3, dtype=torch.complex64),
+    }
+    thin = {name: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for name, tensor in state.items()}
+    # In the legacy form torch builds a nested tensor before it has read its lengths, and may meet any number there.
+    save_published({**thin, "output_block.1.bias": tensors[kind]()}, file, legacy=False)
+    assert "no plain tensor" in refusal(file).message
+
+
+def test_a_file_that_no_weights_need_is_not_even_hashed(file: Path) -> None:
+    file.write_bytes(b"\x80\x02")
+    os.truncate(file, checkpoint.MOST_BYTES + 1)
+    assert "MiB" in refusal(file).message
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\r\n<b>", "n" * 1_000_000, "a\u202eb"])
+def test_names_of_strangers_are_shown_in_one_short_line(state: State, file: Path, name: str) -> None:
+    message = refusal(small(state, file, **{name: torch.zeros(1)})).message
+    assert message.isprintable()
+    assert len(message) < 1000
+
+
+def test_nobody_is_told_how_to_load_an_unsafe_file_all_the_same(file: Path) -> None:
+    torch.save(torch.nn.Linear(1, 1), file)
+    message = refusal(file).message
+    assert message.isprintable()
+    assert "weights_only" not in message
+    assert "torch.nn.modules.linear.Linear" in message
+
+
 class Malice:
     """Creates a file when a careless unpickler builds it."""
 

@@ -104,6 +104,16 @@ def test_another_network_is_refused(tmp_path: Path, target: Path) -> None:
     assert target.stat().st_size == 0
 
 
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_cut_file_is_refused_by_its_code(tmp_path: Path, target: Path, legacy: bool) -> None:
+    source = tmp_path / "cut.pth"
+    torch.save({"state_dict": {"a": torch.zeros(999)}}, source, _use_new_zipfile_serialization=not legacy)
+    source.write_bytes(source.read_bytes()[:-500])
+    with pytest.raises(SetupError) as refused:
+        run(source, target)
+    assert refused.value.code == "E405"
+
+
 def test_a_disk_that_keeps_other_bytes_is_noticed(published: Path, target: Path, monkeypatch) -> None:
     real = convert_module.load
 

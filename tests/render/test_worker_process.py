@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
@@ -150,6 +151,40 @@ def test_a_line_that_is_no_task_ends_the_worker(start):
     while process.popen.poll() is None and time.monotonic() < end_s:
         select.select([process.events], [], [], 0.1)
     assert process.popen.poll() is not None
+
+
+DAEMON = """
+import os, subprocess, sys, time
+tasks, leash = os.pipe()
+events, out = os.pipe()
+argv = [sys.executable, "-m", "heygemd.render.worker", "--tasks-fd", str(tasks), "--events-fd", str(out)]
+worker = subprocess.Popen([*argv, "--engine", "passthrough"], pass_fds=(tasks, out), stderr=subprocess.DEVNULL)
+os.read(events, 1)
+print(worker.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_worker_that_stands_still_ends_with_its_daemon():
+    with subprocess.Popen([sys.executable, "-c", DAEMON], stdout=subprocess.PIPE) as daemon:
+        worker = psutil.Process(int(daemon.stdout.readline()))
+        worker.suspend()
+        daemon.kill()
+    try:
+        end_s = time.monotonic() + 10
+        while is_alive(worker) and time.monotonic() < end_s:
+            time.sleep(0.02)
+        assert not is_alive(worker)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
+
+
+def is_alive(process):
+    """The dead may wait for whoever collects them."""
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def test_an_engine_that_cannot_be_loaded_is_told_before_the_end(start, tmp_path):

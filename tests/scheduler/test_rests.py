@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from heygemd.scheduler.rests import Rests
+from heygemd.scheduler.verdict import REST_LONGEST_S
 from tests.scheduler.conftest import MIDNIGHT, Clocks, a_job
 
 
@@ -42,6 +43,16 @@ def test_a_clock_that_jumps_neither_shortens_nor_lengthens_a_rest(
     assert not rests.is_over(job)
     clocks.pass_time(1)
     assert rests.is_over(job)
+
+
+def test_a_clock_set_back_before_a_job_is_seen_does_not_make_it_wait_for_a_day(rests: Rests, clocks: Clocks) -> None:
+    """As after a start with a wrong clock that is put right."""
+    new, resting = a_job(1), a_job(2, not_before=MIDNIGHT + timedelta(seconds=30))
+    clocks.wall -= timedelta(days=1)
+    assert rests.is_over(new)
+    assert not rests.is_over(resting)
+    clocks.pass_time(REST_LONGEST_S)
+    assert rests.is_over(resting)
 
 
 def test_a_rest_laid_down_holds_before_and_after_it_is_stored(rests: Rests, clocks: Clocks) -> None:

@@ -38,6 +38,12 @@ def test_bad_inputs_and_bad_setups_end_the_job_at_once(code: str) -> None:
     assert judge(failure(code), RULES) == GiveUp(job_id="a", code=code, message="why")
 
 
+def test_ffmpeg_that_is_gone_for_a_moment_costs_no_job() -> None:
+    for attempts in (1, 50):
+        answer = the_retry(judge(failure("E403", attempts=attempts, strikes=9), RULES))
+        assert (answer.refund, answer.delay_s > 0) == (True, True)
+
+
 def test_a_card_s_encoder_is_given_a_second_chance_and_then_done_without() -> None:
     first = the_retry(judge(failure("E304", encoder_faults=1), RULES))
     assert (first.delay_s > 0, first.refund, first.needs_fresh_worker, first.without_card_encoder) == (

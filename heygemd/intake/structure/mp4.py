@@ -56,15 +56,23 @@ def _box(window: Window, at: int, stop: int) -> Box | None:
     return Box(kind, body, at + size)
 
 
-def _last_chunks(window: Window, parent: Box) -> Iterator[int]:
-    """Yield where the last chunk of each track begins (offsets ascend within a track)."""
-    at = parent.body
-    while at < parent.stop and (box := _box(window, at, parent.stop)):
+def _last_chunks(window: Window, moov: Box) -> Iterator[int]:
+    """Yield where the last chunk of each track begins (offsets ascend within a track).
+
+    Open boxes are kept in a list: a stranger may nest them deeper than Python can call.
+    """
+    open_boxes = [moov]
+    while open_boxes:
+        at, stop = open_boxes[-1].body, open_boxes[-1].stop
+        box = _box(window, at, stop) if at < stop else None
+        if box is None:
+            open_boxes.pop()
+            continue
+        open_boxes[-1] = open_boxes[-1]._replace(body=box.stop)
         if box.kind in _CONTAINERS:
-            yield from _last_chunks(window, box)
+            open_boxes.append(box)
         elif width := _OFFSET_BYTES.get(box.kind):
             count = int.from_bytes(window.at(box.body + 4, 4))
             last = box.body + 8 + width * (count - 1)
             if count and last + width <= box.stop:
                 yield int.from_bytes(window.at(last, width))
-        at = box.stop

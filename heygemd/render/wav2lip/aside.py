@@ -16,7 +16,7 @@ import torch
 
 log = structlog.get_logger(__name__)
 
-COMMAND = (sys.executable, "-m", "heygemd.render.wav2lip.measuring")
+COMMAND = (sys.executable, "-P", "-m", "heygemd.render.wav2lip.measuring")
 WALL_S = 120.0
 """Measuring takes 2 s, and much longer only where nothing else would work either."""
 

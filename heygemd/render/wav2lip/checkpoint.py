@@ -11,6 +11,7 @@ The file is opened once: what was hashed is what is loaded, whatever gets its na
 import hashlib
 import os
 import pickle
+import re
 import stat
 import struct
 import warnings
@@ -26,10 +27,19 @@ from safetensors.torch import load, load_file
 from torch import Tensor
 
 from heygemd.errors import SetupError
+from heygemd.naming import printable
 from heygemd.render.wav2lip.network import expected_shapes
 from heygemd.render.wav2lip.torchscript import DAMAGED, is_torchscript, tensors_of
 
 DIFFERENCES_SHOWN = 4
+NAME_SHOWN_CHARS = 100
+REASON_SHOWN_CHARS = 300
+MOST_BYTES = 2 << 30
+"""Five times the largest file that was ever published; a larger one is not even hashed."""
+_COUNTERS = "num_batches_tracked"
+"""End of the names of the only tensors that hold whole numbers."""
+_TORCHS_OWN_WORDS = re.compile(r".*?WeightsUnpickler error: ", re.DOTALL)
+"""Before torch says what is wrong, it tells how to load the file all the same, with escapes for terminals."""
 
 Shapes = Mapping[str, torch.Size]
 
@@ -86,7 +96,15 @@ def opened_weights(path: Path) -> Iterator[BufferedReader]:
         os.close(descriptor)
         raise SetupError("E405", f"the weights {path} are not a regular file")
     with os.fdopen(descriptor, "rb") as file:
+        refuse_too_large(path, file)
         yield file
+
+
+def refuse_too_large(path: Path, file: BufferedReader) -> None:
+    """Raise SetupError E405 for a file that no weights need: reading it would take long, and be in vain."""
+    size_bytes = os.fstat(file.fileno()).st_size
+    if size_bytes > MOST_BYTES:
+        raise SetupError("E405", f"the weights {path} have {size_bytes >> 20} MiB; none have more than 2 GiB")
 
 
 def read_weights(path: Path, file: BufferedReader) -> dict[str, Tensor]:
@@ -95,6 +113,7 @@ def read_weights(path: Path, file: BufferedReader) -> dict[str, Tensor]:
     Raises SetupError E405 when the file is unsafe, damaged, or of another network. Tensors may be mapped from the file.
     """
     tensors = _without_prefix(_tensors(path, file))
+    _refuse_odd(path, tensors)
     _refuse_other_network(path, {name: tensor.shape for name, tensor in tensors.items()})
     _refuse_unsound(path, tensors)
     return tensors
@@ -132,7 +151,7 @@ def _tensors(path: Path, file: BufferedReader) -> dict[str, Tensor]:
     except OSError as error:
         raise SetupError("E405", f"the weights {path} cannot be read: {error}") from error
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = _reason_of(error)
         raise SetupError("E405", f"the weights {path} are damaged or unsafe: {reason}") from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
@@ -141,6 +160,11 @@ def _tensors(path: Path, file: BufferedReader) -> dict[str, Tensor]:
     ):
         raise SetupError("E405", f"the weights {path} hold no state dict")
     return dict(loaded)
+
+
+def _reason_of(error: Exception) -> str:
+    text = _TORCHS_OWN_WORDS.sub("", str(error), count=1)
+    return printable(" ".join(text.split()))[:REASON_SHOWN_CHARS] or type(error).__name__
 
 
 def _read(file: BufferedReader, container: Container) -> object:
@@ -179,10 +203,14 @@ def _refuse_other_network(path: Path, found: Shapes) -> None:
         for name, shape in expected.items()
         if name in found and found[name] != shape
     ]
-    differences += [f"{name} is unknown" for name in found if name not in expected]
+    differences += [f"{_shown(name)} is unknown" for name in found if name not in expected]
     rest = len(differences) - DIFFERENCES_SHOWN
     shown = "; ".join(differences[:DIFFERENCES_SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
     raise SetupError("E405", f"{path} holds another network: {shown}")
+
+
+def _shown(name: str) -> str:
+    return printable(name if len(name) <= NAME_SHOWN_CHARS else f"{name[:NAME_SHOWN_CHARS]}…")
 
 
 def _size(shape: torch.Size) -> str:
@@ -195,15 +223,24 @@ def _is_256_pixel(found: Shapes) -> bool:
     return last[2:] == (4, 4)
 
 
+def _refuse_odd(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what has no plain numbers: of such a tensor even the shape cannot always be asked."""
+    for name, tensor in tensors.items():
+        is_plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
+        if not is_plain or tensor.is_nested or tensor.is_quantized or tensor.is_complex():
+            raise SetupError("E405", f"{path}: {_shown(name)} is no plain tensor")
+
+
 def _refuse_unsound(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
-        if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_complex():
-            raise SetupError("E405", f"{path}: {name} is no plain tensor")
-        if not tensor.is_floating_point():
+        if name.endswith(_COUNTERS):
             continue
+        if not tensor.is_floating_point():
+            raise SetupError("E405", f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')} numbers")
         # One look at the numbers, for 36 million of them; what is not a number is both the least and the greatest.
         least, greatest = torch.aminmax(tensor.float() if tensor.element_size() == 1 else tensor)
-        if not (bool(torch.isfinite(least)) and bool(torch.isfinite(greatest))):
+        # The network computes in 32 bits: what these cannot hold becomes infinite.
+        if not (bool(torch.isfinite(least.float())) and bool(torch.isfinite(greatest.float()))):
             raise SetupError("E405", f"{path}: {name} holds values that are not finite")
         if name.endswith("running_var") and float(least) < 0:
             raise SetupError("E405", f"{path}: {name} holds negative variances")

@@ -24,7 +24,7 @@ from torch import Tensor
 from heygemd import __version__
 from heygemd.errors import HeygemdError, SetupError
 from heygemd.naming import printable
-from heygemd.render.wav2lip.checkpoint import container_of, read_weights
+from heygemd.render.wav2lip.checkpoint import container_of, read_weights, refuse_too_large
 
 MEMORY_BYTES = 3 << 30
 """Address space beyond what torch takes by itself: three times the published file, and the copies."""
@@ -49,9 +49,10 @@ class Converted:
 
 def convert(source: BufferedReader, output: BufferedRandom, name: Path, *, half: bool) -> Converted:
     """Write the tensors of `source` as safetensors and read them back; raises SetupError E405 when they do not fit."""
+    refuse_too_large(name, source)
     source_sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-    container = container_of(name, source)
     tensors = {key: _lean(tensor, half=half) for key, tensor in read_weights(name, source).items()}
+    container = container_of(name, source)  # of what could be read: of damaged archives it raises anything
     note = {"made_by": f"heygemd {__version__}", "source": printable(name.name), "source_sha256": source_sha256}
     # One key: their order in the file changes from run to run, and with it the sha256.
     content = save(tensors, metadata={"heygemd": json.dumps(note)})
