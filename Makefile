@@ -19,7 +19,7 @@ endif
 
 define lint
 @mkdir -p build
-$(BIN)/ruff check --quiet
+$(BIN)/ruff check --no-cache --quiet
 $(BIN)/ruff format --check --quiet
 $(BIN)/mypy --strict --no-error-summary
 $(BIN)/lint-imports --no-logo >build/lint-imports.log || { cat build/lint-imports.log; exit 1; }

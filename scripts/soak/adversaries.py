@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from soak.places import LocalFile, OpenFile, Place
-
 from tests.share.media import Pair, pair
 
 WAIT_FOR_CLAIM_S = 120.0

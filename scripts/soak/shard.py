@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
 from soak.goods import Goods, Lot
 from soak.ledger import Archive, Grounds, Outbox, check_end
 from soak.moments import Changes
