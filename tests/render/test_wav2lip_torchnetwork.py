@@ -8,7 +8,8 @@ from heygemd.render.wav2lip.network import LOWER_ROW
 from heygemd.render.wav2lip.torchnetwork import TorchNetwork, can_pack, network_input
 from tests.render.wav2lip_rig import folded, off_by, published, some_faces
 
-needs_packing = pytest.mark.skipif(not can_pack(), reason="this build of torch has no packed convolutions")
+packs = pytest.mark.skipif(not can_pack(torch.float32), reason="this build of torch has no packed convolutions")
+packs_short = pytest.mark.skipif(not can_pack(torch.bfloat16), reason="nothing here packs bfloat16 weights")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_float32_paints_the_lower_half_of_the_published_picture(network, faces, 
     assert np.abs(painted - expected).max() < 0.05
 
 
-@needs_packing
+@packs
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_packed_weights_paint_the_same_for_any_number_of_faces(network, faces, expected, count):
     """They are packed for two, and right for others, too."""
@@ -43,7 +44,7 @@ def test_packed_weights_paint_the_same_for_any_number_of_faces(network, faces, e
     assert np.abs(painted - expected[[0, 1, 0]][:count]).max() < 0.05
 
 
-@pytest.mark.parametrize("packed_for", [None, pytest.param(2, marks=needs_packing)])
+@pytest.mark.parametrize("packed_for", [None, pytest.param(2, marks=packs_short)])
 def test_bfloat16_is_near_and_keeps_the_last_layer_exact(network, faces, expected, packed_for):
     short = TorchNetwork(network, torch.bfloat16, packed_for=packed_for)
     painted = short.paint(*faces)
@@ -53,7 +54,7 @@ def test_bfloat16_is_near_and_keeps_the_last_layer_exact(network, faces, expecte
     assert not np.array_equal(levels, torch.from_numpy(levels).bfloat16().float().numpy())
 
 
-@pytest.mark.parametrize("packed_for", [None, pytest.param(2, marks=needs_packing)])
+@pytest.mark.parametrize("packed_for", [None, pytest.param(2, marks=packs_short)])
 def test_no_weight_stays_in_float32_beside_the_short_ones(network, packed_for):
     short = TorchNetwork(network, torch.bfloat16, packed_for=packed_for)
     found = []

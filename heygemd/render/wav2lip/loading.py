@@ -65,7 +65,8 @@ def candidates_for(backend: str) -> Sequence[Candidate]:
     by_openvino_only = [_candidate("openvino", by_openvino, dtype, shown="openvino ") for dtype in CPU_DTYPES]
     if backend == OPENVINO:
         return by_openvino_only
-    packed = [_candidate("packed torch", by_packed_torch, dtype) for dtype in CPU_DTYPES] if can_pack() else []
+    packable = (dtype for dtype in CPU_DTYPES if can_pack(getattr(torch, dtype)))
+    packed = [_candidate("packed torch", by_packed_torch, dtype) for dtype in packable]
     plain = [_candidate("torch", by_torch, dtype, unless=f"packed torch {dtype}") for dtype in CPU_DTYPES]
     return [*packed, *plain, *(by_openvino_only if has_openvino else ())]
 

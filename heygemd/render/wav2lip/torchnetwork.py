@@ -76,10 +76,16 @@ def network_input(windows: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     return windows.transpose(1, 2).unsqueeze(1), torch.cat((masked, whole), dim=1)
 
 
-def can_pack() -> bool:
-    """Tell whether this build of torch has the operations that take packed weights."""
+def can_pack(dtype: torch.dtype) -> bool:
+    """Tell whether torch packs weights of this type: its build must have the operations, bfloat16 also the processor.
+
+    Without AVX-512 (or AVX-NE-CONVERT) torch refuses to pack bfloat16; plain layers it then emulates, slowly.
+    """
+    operations: Any = torch.ops.mkldnn
     has_mkldnn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return has_mkldnn and all(hasattr(torch.ops.mkldnn, name) for name in PACKED_OPERATIONS)
+    if not has_mkldnn or not all(hasattr(operations, name) for name in PACKED_OPERATIONS):
+        return False
+    return dtype != torch.bfloat16 or bool(operations._is_mkldnn_bf16_supported())
 
 
 def _format(one: Convolution, network: Folded, dtype: torch.dtype) -> torch.dtype:
