@@ -4,6 +4,8 @@ import ctypes
 import gc
 import itertools
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +14,34 @@ import pytest
 import torch
 
 from heygemd.render.speech.network import CLASSES, WEIGHTS_FILE, AnswerRange, SpeechNet
-from scripts.train.speech import align, calibrate, coarticulation, corpus, crops, degrade, export, grid, revoice, texts
+from scripts.train.speech import (
+    align,
+    calibrate,
+    coarticulation,
+    corpus,
+    crops,
+    degrade,
+    export,
+    grid,
+    noises,
+    recorded_voices,
+    recordings,
+    revoice,
+    texts,
+)
 from scripts.train.speech import train as training
 from scripts.train.speech.coarticulation import Calibration, mouth_motion, phones_of, targets_of
 from scripts.train.speech.espeak import LIBRARY, Espeak, Manner, UnknownVoiceError
-from scripts.train.speech.phonemes import GAP, POSES, SILENCE, MouthClass, Segment, segments_of, unknown_letters
+from scripts.train.speech.phonemes import (
+    GAP,
+    POSES,
+    SILENCE,
+    MouthClass,
+    Segment,
+    letters_of,
+    segments_of,
+    unknown_letters,
+)
 
 WORDS = ("harbour", "puzzle", "famous", "window", "seven", "money", "thing", "sheep", "crowd", "village")
 RATE_HZ = 16_000
@@ -182,7 +207,8 @@ def test_calibration_survives_its_file_and_is_found_again_from_curves(tmp_path: 
 @pytest.mark.ffmpeg
 def test_an_utterance_depends_on_its_seed_and_on_nothing_else(espeak: Espeak) -> None:
     babble = corpus.babble_voices(espeak, WORDS, seed=5, count=4)
-    one, other, again = (corpus.utterance(espeak, WORDS, babble, (5, corpus.TRAINING, k)) for k in (2, 3, 2))
+    speaker = corpus.espeak_speaker(espeak, WORDS)
+    one, other, again = (corpus.utterance(speaker, babble, (5, corpus.TRAINING, k)) for k in (2, 3, 2))
     for name in ("clean", "recorded", "segments", "voice"):
         assert np.array_equal(getattr(one, name), getattr(again, name))
     assert not np.array_equal(one.clean[:100], other.clean[:100])
@@ -201,7 +227,7 @@ def test_corpus_is_continued_and_read_back(espeak: Espeak, tmp_path: Path, monke
     assert (tmp_path / "00000.npz").stat().st_mtime_ns == first
     loaded = corpus.load_corpus(tmp_path, 2)
     babble = corpus.babble_voices(espeak, WORDS, seed=5, count=4)
-    made = corpus.utterance(espeak, WORDS, babble, (5, corpus.HELD_OUT, 1))
+    made = corpus.utterance(corpus.espeak_speaker(espeak, WORDS), babble, (5, corpus.HELD_OUT, 1))
     assert np.array_equal(loaded[1].recorded, made.recorded)
     assert loaded[1].segments == made.segments
 
@@ -292,7 +318,8 @@ def examples() -> list[crops.Example]:
 
 
 def test_batches_have_the_shapes_of_the_net_and_repeat_with_their_seed(examples: list[crops.Example]) -> None:
-    dealers = [crops.CropDealer(examples, examples[:2], 3, seed) for seed in (1, 1, 2)]
+    pools = [crops.Pool(examples=examples[:2], crops=3), crops.Pool(examples=examples, crops=17)]
+    dealers = [crops.CropDealer(pools, seed) for seed in (1, 1, 2)]
     one, again, other = (dealer.deal() for dealer in dealers)
     assert one.features.shape == (20, 80, 256)
     assert one.targets.shape == (20, 5, 128)
@@ -302,8 +329,8 @@ def test_batches_have_the_shapes_of_the_net_and_repeat_with_their_seed(examples:
 
 
 def test_one_step_lowers_the_loss_of_its_batch(examples: list[crops.Example]) -> None:
-    stage = training.Stage(name="test", steps=10, learning_rate=2e-3 * training.WARM_UP_STEPS, clip_crops=0, seed=0)
-    trainer, batch = training.Trainer(stage), crops.CropDealer(examples, [], 0, 0).deal()
+    stage = training.Stage(name="test", steps=10, learning_rate=2e-3 * training.WARM_UP_STEPS, crops={}, seed=0)
+    trainer, batch = training.Trainer(stage), crops.CropDealer([crops.Pool(examples=examples, crops=20)], 0).deal()
     losses = []
     for _ in range(2):
         torch.manual_seed(0)  # the same units drop out
@@ -312,19 +339,48 @@ def test_one_step_lowers_the_loss_of_its_batch(examples: list[crops.Example]) ->
 
 
 def test_training_learns_repeats_exactly_and_continues(examples: list[crops.Example]) -> None:
-    stage = training.Stage(name="test", steps=6, learning_rate=5e-2, clip_crops=2, seed=0)
-    nets = [training.trained(stage, crops.CropDealer(examples, examples, 2, 0)) for _ in range(2)]
+    pools = [crops.Pool(examples=examples, crops=20)]
+    stage = training.Stage(name="test", steps=6, learning_rate=5e-2, crops={}, seed=0)
+    nets = [training.trained(stage, crops.CropDealer(pools, 0)) for _ in range(2)]
     one, again = (net.state_dict() for net in nets)
     assert all(torch.equal(value, again[name]) for name, value in one.items())
-    batch = crops.CropDealer(examples, [], 0, 7).deal()
+    batch = crops.CropDealer(pools, 7).deal()
     untrained = training.Trainer(stage).mean
     losses = [float(training.loss_of(net(batch.features), batch)) for net in (untrained, nets[0])]
     assert losses[1] < losses[0] - 0.1
     assert torch.equal(training.Trainer(stage, nets[0]).mean.o.weight, nets[0].o.weight)
 
 
+@pytest.mark.parametrize("kind", [*noises.NOISES, *noises.MUSIC])
+def test_drawn_noise_is_never_silent_and_never_the_same(kind: str) -> None:
+    drawn = [noises.drawn_noise(np.random.default_rng(seed), kind) for seed in (0, 0, 1, 2, 3)]
+    for sound in drawn:
+        assert sound.dtype == np.float32
+        assert sound.shape == (noises.COUNT,)
+        assert np.isfinite(sound).all()
+        assert sound.std() > 1e-4
+        assert (sound.reshape(40, -1).std(axis=1) > 0).all(), "not even for 0.1 s"
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert len({sound.tobytes() for sound in drawn}) == 4
+
+
+def test_drawn_noise_of_no_given_kind_is_any() -> None:
+    peaks = [np.abs(noises.drawn_noise(np.random.default_rng(seed))).max() for seed in range(12)]
+    music = sum(abs(peak - noises.MUSIC_PEAK) < 0.001 for peak in peaks)
+    assert 0 < music < len(peaks)
+
+
+def test_half_of_the_noise_is_music(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[str] = []
+    sound = np.zeros(16_000, np.float32)
+    monkeypatch.setattr(crops, "drawn_noise", lambda _, kind: kinds.append(kind) or sound)
+    assert len(crops.noise_examples(np.random.default_rng(0))) == crops.NOISE_SOUNDS
+    assert sum(kind in noises.MUSIC for kind in kinds) == crops.NOISE_SOUNDS // 2
+    assert set(kinds) == {*noises.NOISES, *noises.MUSIC}
+
+
 def test_noise_is_taught_as_silence() -> None:
-    for example in crops.noise_examples(np.random.default_rng(0), count=5):
+    for example in crops.noise_examples(np.random.default_rng(0), count=14):
         assert not example.targets.any()
         assert not example.classes.any()
         assert len(example.targets) == len(example.clean) // 2
@@ -378,3 +434,56 @@ def test_ranges_of_the_answers_are_taken_from_speech_only() -> None:
         alone.open, abs=0.05
     )
     assert alone.shut < alone.open
+
+
+# People
+
+
+@pytest.mark.parametrize("voice", recorded_voices.VOICES)
+def test_voices_of_people_say_what_they_are_given(voice: str) -> None:
+    program = "flite" if voice in recorded_voices.FLITE_VOICES else "festival"
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    try:
+        speech = recorded_voices.say('Bob "met" Pam, at five.', voice, slower=1.1)
+    except subprocess.CalledProcessError:
+        pytest.skip(f"{program} has no voice {voice} here")
+    names = [name for _, name in speech.phonemes if name]
+    assert names[:3] == ["b", "ɑ", "b"]
+    assert {"m", "p", "f", "v"} <= set(names)
+    starts = [start_s for start_s, _ in speech.phonemes]
+    assert starts == sorted(starts)
+    assert 1.0 < starts[-1] < len(speech.sound) / speech.rate_hz < 5.0
+    assert np.abs(speech.sound).max() <= 1.0
+
+
+def test_every_phone_of_a_table_has_a_mouth_or_is_a_pause() -> None:
+    for table in (recorded_voices.IPA, recordings.IPA):
+        assert all(letters_of(name) or name == "" for name in table.values())
+        assert not set().union(*(unknown_letters(name) for name in table.values()))
+
+
+def test_a_voice_that_nobody_recorded_is_refused() -> None:
+    with pytest.raises(UnknownVoiceError):
+        recorded_voices.say("hello", "nobody")
+
+
+def test_recordings_become_utterances_in_several_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sounds = {"1-2-3.flac": voice_like(2.0), "unheard.flac": voice_like(1.0)}
+    monkeypatch.setattr(recordings, "read_sound", lambda path: sounds[path.name])
+    monkeypatch.setattr(degrade, "CODEC_SHARE", 0.0)
+    (tmp_path / "1-2-3.json").write_text('[[0, 0.5, "SIL"], [0.5, 1.0, "M"], [1.0, 1.06, "AH"], [1.06, 1.6, "AA"]]')
+    (tmp_path / "unheard.json").write_text("[]")
+    found, out = [tmp_path / name for name in sounds], tmp_path / "out"
+    assert recordings.make_recorded_corpus(out, found, tmp_path, [], 0) == recordings.VERSIONS
+    made = corpus.load_corpus(out, recordings.VERSIONS)
+    assert [one.symbol for one in made[0].segments] == [SILENCE, "m", "ə", "ɑ"]
+    assert made[0].duration_s == pytest.approx(1.6, abs=0.02)
+    speeds = [made[0].segments[1].duration_s / one.segments[1].duration_s for one in made]
+    assert speeds[0] == 1 and all(0.8 < speed < 1.2 and speed != 1 for speed in speeds[1:])
+
+
+def test_other_recordings_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "1-2-3.flac").write_bytes(b"not that one")
+    with pytest.raises(ValueError, match="251 recordings"):
+        recordings.find_recordings(tmp_path)

@@ -1,7 +1,7 @@
-"""Rebuilds the speech weights from nothing: corpus, rules, alignment, calibration, training, ranges, file.
+"""Rebuilds the speech weights from nothing: corpora, rules, alignment, calibration, training, ranges, file.
 
     python -m scripts.train.speech.rebuild WORK --grid CLIPS (--labeller ENVIRONMENT | --curves CURVES)
-        [--words LIST] [--seed N] [--processes N] [--part F]
+        --recordings FLACS (--phoner ENVIRONMENT | --phones LABELS) [--words LIST] [--seed N] [--processes N] [--part F]
 
 Run from the root of the checkout. Every stage leaves its result in WORK and is skipped when that exists, so a run that
 was broken off is continued; take an empty WORK for a clean one. `--part .02` runs the whole chain in small.
@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,22 +22,33 @@ from heygemd.render.speech.network import SpeechNet
 from scripts.train.speech.align import aligned, load_alignments, save_alignments
 from scripts.train.speech.calibrate import fitted, left_out_likeness, lesson_of, mean_likeness
 from scripts.train.speech.coarticulation import Calibration
-from scripts.train.speech.corpus import HELD_OUT, TRAINING, Utterance, load_corpus, make_corpus
-from scripts.train.speech.crops import CropDealer, grid_example, synthetic_example
+from scripts.train.speech.corpus import (
+    BABBLE_VOICES,
+    HELD_OUT,
+    PEOPLE_TRAINING,
+    TRAINING,
+    Utterance,
+    babble_voices,
+    load_corpus,
+    make_corpus,
+)
+from scripts.train.speech.crops import CropDealer, Example, Pool, grid_example, synthetic_example
 from scripts.train.speech.espeak import Espeak
 from scripts.train.speech.evaluate import evaluate, synthetic_figures
 from scripts.train.speech.export import answer_range, save_weights
 from scripts.train.speech.grid import GridClip, find_clips, load_clips
+from scripts.train.speech.recordings import find_recordings, make_recorded_corpus
 from scripts.train.speech.texts import WORD_LIST, read_words
 from scripts.train.speech.train import Stage, load_net, save_net, trained
 
-UTTERANCES = 2_040
-"""About 15,000 s."""
+UTTERANCES, PEOPLE_UTTERANCES = 2_040, 1_600
+"""About 15,000 and 9,000 s."""
 HELD_OUT_UTTERANCES = 32
 LEAST_UTTERANCES, LEAST_STEPS = 8, 20
-GRID_CROPS = 3
 CALIBRATION_STEPS, LEFT_OUT_STEPS = 150, 80
-MEASURING = Path(__file__).with_name("measure_mouths.py")
+HERE = Path(__file__).parent
+ESPEAK, PEOPLE, RECORDED, GRID = "espeak", "people", "recorded", "grid"
+"""Kinds of material."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +57,7 @@ class Recipe:
 
     seed: int
     utterances: int
+    people: int
     held_out: int
     rules: Stage
     """Synthetic speech, uncalibrated: good enough to align GRID with."""
@@ -53,47 +66,86 @@ class Recipe:
 
 
 def recipe_of(seed: int, part: float) -> Recipe:
-    """Return the recipe of the shipped weights, or a part of its corpus and steps."""
+    """Return the recipe of the shipped weights, or a part of its corpora and steps."""
 
     def steps(whole: int) -> int:
         return max(LEAST_STEPS, round(part * whole))
 
+    def utterances(whole: int) -> int:
+        return max(LEAST_UTTERANCES, round(part * whole))
+
     return Recipe(
         seed=seed,
-        utterances=max(LEAST_UTTERANCES, round(part * UTTERANCES)),
-        held_out=max(LEAST_UTTERANCES, round(part * HELD_OUT_UTTERANCES)),
-        rules=Stage(name="rules", steps=steps(2_200), learning_rate=2e-3, clip_crops=0, seed=seed),
+        utterances=utterances(UTTERANCES),
+        people=utterances(PEOPLE_UTTERANCES),
+        held_out=utterances(HELD_OUT_UTTERANCES),
+        rules=Stage(name="rules", steps=steps(2_200), learning_rate=2e-3, crops={ESPEAK: 10, PEOPLE: 10}, seed=seed),
         calibrated=Stage(
-            name="calibrated", steps=steps(4_400), learning_rate=2e-3, clip_crops=GRID_CROPS, seed=seed + 1
+            name="calibrated",
+            steps=steps(4_200),
+            learning_rate=2e-3,
+            crops={ESPEAK: 6, PEOPLE: 6, RECORDED: 8},
+            seed=seed + 1,
         ),
-        final=Stage(name="final", steps=steps(3_000), learning_rate=1e-3, clip_crops=GRID_CROPS, seed=seed + 3),
+        final=Stage(
+            name="final",
+            steps=steps(600),
+            learning_rate=5e-4,
+            crops={GRID: 4, ESPEAK: 5, PEOPLE: 5, RECORDED: 6},
+            seed=seed + 3,
+        ),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What a run learns from."""
+    """What a run learns from, and what it is watched on."""
 
-    utterances: list[Utterance]
+    spoken: Mapping[str, list[Utterance]]
+    """Kind -> utterances, for all kinds but GRID."""
     held_out: list[Utterance]
     clips: list[GridClip]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where a run finds what it did not make."""
+
+    words: tuple[str, ...]
+    recordings: Path
+    phones: Path
+    """Labels of label_recordings.py."""
 
 
 def measured_curves(work: Path, grid: Path, labeller: Path) -> Path:
     """Measure the mouths of the GRID clips in the labeller's own environment."""
     curves, clips = work / "curves", find_clips(grid)
     if not all((curves / f"{path.stem}.npz").exists() for path in clips.values()):
-        subprocess.run([labeller / "bin" / "python", MEASURING, grid, curves], check=True)
+        subprocess.run([labeller / "bin" / "python", HERE / "measure_mouths.py", grid, curves], check=True)
     return curves
 
 
-def gather(work: Path, recipe: Recipe, clips: list[GridClip], words: Path, processes: int) -> Material:
+def heard_phones(work: Path, recordings: Path, phoner: Path) -> Path:
+    """Find the phones of the recordings in the environment of PocketSphinx; what was found before stays."""
+    labels = work / "phones"
+    subprocess.run([phoner / "bin" / "python", HERE / "label_recordings.py", recordings, labels], check=True)
+    return labels
+
+
+def gather(work: Path, recipe: Recipe, clips: list[GridClip], sources: Sources, processes: int) -> Material:
     """Make or find the corpora."""
-    said = read_words(words)
-    for name, corpus, count in (("corpus", TRAINING, recipe.utterances), ("held_out", HELD_OUT, recipe.held_out)):
-        make_corpus(work / name, said, seed=recipe.seed, corpus=corpus, count=count, processes=processes)
+    for folder, corpus, count in (
+        (ESPEAK, TRAINING, recipe.utterances),
+        (PEOPLE, PEOPLE_TRAINING, recipe.people),
+        ("held_out", HELD_OUT, recipe.held_out),
+    ):
+        make_corpus(work / folder, sources.words, seed=recipe.seed, corpus=corpus, count=count, processes=processes)
+    babble = babble_voices(Espeak(), sources.words, recipe.seed, BABBLE_VOICES)
+    recordings = find_recordings(sources.recordings)
+    recorded = make_recorded_corpus(work / RECORDED, recordings, sources.phones, babble, recipe.seed)
+    counts = {ESPEAK: recipe.utterances, PEOPLE: recipe.people, RECORDED: recorded}
     return Material(
-        utterances=load_corpus(work / "corpus", recipe.utterances),
+        spoken={kind: load_corpus(work / kind, count) for kind, count in counts.items()},
         held_out=load_corpus(work / "held_out", recipe.held_out),
         clips=clips,
     )
@@ -121,17 +173,20 @@ class Rebuild:
         return load_net(path)
 
     def _trained(self, stage: Stage, calibration: Calibration, initial: SpeechNet | None) -> SpeechNet:
-        examples = [synthetic_example(one, calibration) for one in self._material.utterances]
         held_out = [synthetic_example(one, calibration) for one in self._material.held_out]
-        alignments = load_alignments(self._work / "alignments.json") if stage.clip_crops else {}
-        clips = [grid_example(clip, alignments[clip.code], calibration) for clip in self._material.clips if alignments]
 
         def report(net: SpeechNet) -> str:
             figures = synthetic_figures(net, held_out, recorded=True)
             return "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
-        dealer = CropDealer(examples, clips, stage.clip_crops, stage.seed)
-        return trained(stage, dealer, initial, report=report)
+        pools = [Pool(examples=self._examples(kind, calibration), crops=crops) for kind, crops in stage.crops.items()]
+        return trained(stage, CropDealer(pools, stage.seed), initial, report=report)
+
+    def _examples(self, kind: str, calibration: Calibration) -> list[Example]:
+        if kind == GRID:
+            alignments = load_alignments(self._work / "alignments.json")
+            return [grid_example(clip, alignments[clip.code], calibration) for clip in self._material.clips]
+        return [synthetic_example(one, calibration) for one in self._material.spoken[kind]]
 
     def _align(self, net: SpeechNet) -> None:
         path = self._work / "alignments.json"
@@ -173,6 +228,10 @@ def read_arguments() -> argparse.Namespace:
         "--labeller", type=Path, help="environment with mediapipe 0.10.21 (scripts/train/face makes it)"
     )
     source.add_argument("--curves", type=Path, help="folder of mouths that measure_mouths.py has measured")
+    parser.add_argument("--recordings", type=Path, required=True, help="folder of LibriSpeech (see recordings.py)")
+    heard = parser.add_mutually_exclusive_group(required=True)
+    heard.add_argument("--phoner", type=Path, help="environment with pocketsphinx (see label_recordings.py)")
+    heard.add_argument("--phones", type=Path, help="folder of phones that label_recordings.py has found")
     parser.add_argument("--words", type=Path, default=WORD_LIST, help="word list (Debian: wamerican-small)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1, help="for making the corpus; it does not depend on it")
@@ -189,7 +248,9 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     recipe = recipe_of(arguments.seed, arguments.part)
     curves = arguments.curves or measured_curves(work, arguments.grid, arguments.labeller)
-    material = gather(work, recipe, load_clips(arguments.grid, curves), arguments.words, arguments.processes)
+    phones = arguments.phones or heard_phones(work, arguments.recordings, arguments.phoner)
+    sources = Sources(words=read_words(arguments.words), recordings=arguments.recordings, phones=phones)
+    material = gather(work, recipe, load_clips(arguments.grid, curves), sources, arguments.processes)
     path = Rebuild(work, recipe, material).weights()
     report = evaluate(path, work=work, grid=(arguments.grid, curves), talkers=())
     (work / "figures.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -149,6 +149,11 @@ def draw_line(random: Random, words: Sequence[str]) -> Line:
     return Line(line.voice, line.text[:LONGEST_TEXT])
 
 
+def draw_english(random: Random, words: Sequence[str]) -> str:
+    """Draw something to say in English."""
+    return _english(random, words)[:LONGEST_TEXT]
+
+
 def other_line(random: Random, voice: str) -> Line:
     """Draw words of random syllables, and some numbers, for one of OTHER_LANGUAGES."""
     syllables = OTHER_LANGUAGES[voice]

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,8 @@ class Stage:
     name: str
     steps: int
     learning_rate: float
-    clip_crops: int
-    """How many of the 20 crops of a step come from GRID."""
+    crops: Mapping[str, int]
+    """Name of a kind of material -> how many crops of a step come from it."""
     seed: int
 
 
