@@ -98,6 +98,7 @@ missing_test_packages() {
   [[ $(id -u) != 0 || -e /sbin/init ]] || echo "systemd logrotate"
   has_browser || echo "chromium"
   command -v strace >/dev/null || echo "strace"
+  command -v flite >/dev/null || echo "flite"
 }
 
 # Ubuntu's package of a browser only fetches a snap, which does not run everywhere.

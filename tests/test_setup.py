@@ -200,15 +200,16 @@ def test_programs_for_tests_are_installed_only_when_asked_for(finished: Machine)
     assert finished.setup().returncode == 0
     assert finished.apt_calls() == []
     assert finished.setup("--tests").returncode == 0
-    update, samba, browser, tracer = finished.apt_calls()
+    update, samba, browser, tracer, voices = finished.apt_calls()
     assert update.endswith("update")
     assert samba.endswith("install -y --no-install-recommends samba smbclient")
     assert browser.endswith("install -y --no-install-recommends chromium")
     assert tracer.endswith("install -y --no-install-recommends strace")
+    assert voices.endswith("install -y --no-install-recommends flite")
 
 
 def test_programs_that_are_there_are_not_installed(finished: Machine) -> None:
-    for tool in ("smbd", "smbpasswd", "smbclient", "chromium", "strace"):
+    for tool in ("smbd", "smbpasswd", "smbclient", "chromium", "strace", "flite"):
         finished.put(tool, "exit 1")
     run = finished.setup("--tests")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
@@ -219,7 +220,7 @@ def test_only_root_is_given_a_samba_server(finished: Machine) -> None:
     finished.put("id", "echo 1000")
     finished.put("sudo", '[ "$1" = -n ] && shift; exec "$@"')
     finished.setup("--tests")
-    assert [call.split()[-1] for call in finished.apt_calls()] == ["update", "chromium", "strace"]
+    assert [call.split()[-1] for call in finished.apt_calls()] == ["update", "chromium", "strace", "flite"]
 
 
 def test_programs_for_tests_that_cannot_be_had_fail_nothing_and_are_tried_once(finished: Machine) -> None:
@@ -259,7 +260,7 @@ def test_no_service_starts_with_what_tests_need(finished: Machine) -> None:
     said = finished.bin.parent / "said"
     finished.put("apt-get", f'case "$*" in *install*) "{finished.policy}"; echo $? >>"{said}" ;; esac')
     finished.setup("--tests")
-    assert said.read_text(encoding="utf-8").split() == ["101", "101", "101"]
+    assert said.read_text(encoding="utf-8").split() == ["101", "101", "101", "101"]
     assert not finished.policy.exists()
 
 
