@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from heygemd.render.speech.network import CLASSES, WEIGHTS_FILE, AnswerRange, SpeechNet
+from heygemd.render.speech.features import SILENT_FEATURE
+from heygemd.render.speech.network import ANSWER_COUNT, CLASSES, OPENING, WEIGHTS_FILE, WIDTH, AnswerRange, SpeechNet
 from scripts.train.speech import (
     align,
     calibrate,
@@ -425,15 +426,25 @@ def test_exported_file_is_read_by_the_product_and_written_again_alike(tmp_path: 
     assert all(np.isfinite(track).all() for track in tracks.to_arrays().values())
 
 
+class Echo(SpeechNet):
+    """Answers with the first two bands, and hears silence where they are at their lowest."""
+
+    def answer(self, features: np.ndarray) -> np.ndarray:
+        heard = features[::2]
+        answers = np.zeros((len(heard), ANSWER_COUNT), np.float32)
+        answers[:, [OPENING, WIDTH]] = heard[:, :2]
+        answers[:, CLASSES.start] = np.where(heard[:, 0] <= SILENT_FEATURE, 9, -9)
+        return answers
+
+
 def test_ranges_of_the_answers_are_taken_from_speech_only() -> None:
-    shipped, _ = export.load_weights(WEIGHTS_FILE)
-    noise = np.full((400, 80), -3, np.float32)
-    speech = np.random.default_rng(0).normal(0, 1, (400, 80)).astype(np.float32).cumsum(axis=0) * 0.1
-    alone = export.answer_range(shipped, [speech], [speech])
-    assert export.answer_range(shipped, [np.concatenate([speech, noise])], [speech]).open == pytest.approx(
-        alone.open, abs=0.05
-    )
-    assert alone.shut < alone.open
+    noise = np.full((400, 80), SILENT_FEATURE, np.float32)
+    speech = np.repeat(np.linspace(0, 1, 400, dtype=np.float32)[:, None], 80, axis=1)
+    alone = export.answer_range(Echo(), [speech], [speech])
+    with_noise = export.answer_range(Echo(), [np.concatenate([speech, noise])], [speech])
+    assert alone == with_noise
+    assert (alone.shut, alone.open) == pytest.approx((0.08, 0.95), abs=0.01)
+    assert (alone.width_rest, alone.width_half_range) == pytest.approx((0.5, 0.45), abs=0.01)
 
 
 # People
