@@ -387,23 +387,6 @@ def test_noise_is_taught_as_silence() -> None:
         assert len(example.targets) == len(example.clean) // 2
 
 
-def test_grid_targets_lie_between_rules_and_measured_mouth() -> None:
-    segments = [Segment(0.0, 0.5, SILENCE), Segment(0.5, 1.0, "a"), Segment(1.0, 1.5, SILENCE)]
-    time_s = np.arange(38) / 25
-    clip = grid.GridClip(
-        code="bbaf2n",
-        features=np.zeros((150, 80), np.float32),
-        time_s=time_s,
-        opening=0.05 * ((time_s > 0.2) & (time_s < 0.5)),  # where the rules say: shut
-        width=np.ones(38),
-    )
-    ruled = targets_of(segments, 1.5, Calibration.rules())[0][:75, 0]
-    blended = crops.grid_example(clip, segments, Calibration.rules()).targets[:, 0]
-    assert blended[17] > ruled[17] + 0.3
-    assert 0.2 < blended[37] < ruled[37]
-    assert blended.mean() == pytest.approx(ruled.mean(), abs=0.05)
-
-
 # The file
 
 

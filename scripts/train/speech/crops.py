@@ -1,4 +1,4 @@
-"""What the net sees in a step: crops of utterances, GRID clips and sounds that are no speech, each disturbed anew."""
+"""What the net sees in a step: crops of utterances and of sounds that are no speech, each disturbed anew."""
 
 import itertools
 from collections.abc import Sequence
@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from heygemd.render.speech.features import SILENT_FEATURE, speech_features
-from heygemd.render.speech.mouth import FEATURES_PER_TRACK, TRACK_RATE_HZ
+from heygemd.render.speech.mouth import FEATURES_PER_TRACK
 from scripts.train.speech.coarticulation import Calibration, targets_of
 from scripts.train.speech.corpus import Utterance
 from scripts.train.speech.disturb import Disturber
-from scripts.train.speech.grid import GridClip
 from scripts.train.speech.noises import MUSIC, NOISES, drawn_noise
-from scripts.train.speech.phonemes import Segment
 
 Random = np.random.Generator
 Features = NDArray[np.float32]
@@ -28,10 +26,6 @@ RECORDED_SHARE = 0.65
 """Of the utterances, so many are heard badly recorded."""
 NOISE_SHARE = 0.5
 """So many steps contain one sound that is no speech."""
-MEASURED_PART = 0.5
-"""Of the targets of GRID clips; the other half is what the rules say of the aligned phones."""
-PICTURE_LATE_S = 0.015
-"""The measured mouth is read so much later: a picture shows the middle of its exposure."""
 NOISE_SOUNDS = 240
 
 
@@ -59,21 +53,6 @@ def synthetic_example(utterance: Utterance, calibration: Calibration) -> Example
     targets, classes = targets_of(utterance.segments, utterance.duration_s, calibration)
     count = len(utterance.clean) // FEATURES_PER_TRACK
     return Example(clean=utterance.clean, recorded=utterance.recorded, targets=targets[:count], classes=classes[:count])
-
-
-def grid_example(clip: GridClip, segments: Sequence[Segment], calibration: Calibration) -> Example:
-    """Blend what the rules say of a clip with its measured mouth, brought to the mean and spread of the rules."""
-    targets, classes = targets_of(segments, segments[-1].stop_s, calibration)
-    count = min(len(clip.features) // FEATURES_PER_TRACK, len(targets))
-    targets = targets[:count].copy()
-    read_s = np.arange(count) / TRACK_RATE_HZ + PICTURE_LATE_S
-    for column, curve in enumerate((clip.opening, clip.width)):
-        seen = np.interp(read_s, clip.time_s, curve)
-        ruled = targets[:, column]
-        measured = (seen - seen.mean()) / (seen.std() + 1e-6) * ruled.std() + ruled.mean()
-        targets[:, column] = (1 - MEASURED_PART) * ruled + MEASURED_PART * measured
-    features = clip.features.astype(np.float16)
-    return Example(clean=features, recorded=features, targets=targets, classes=classes[:count])
 
 
 def noise_examples(random: Random, count: int = NOISE_SOUNDS) -> list[Example]:

@@ -32,7 +32,7 @@ from scripts.train.speech.corpus import (
     load_corpus,
     make_corpus,
 )
-from scripts.train.speech.crops import CropDealer, Example, Pool, grid_example, synthetic_example
+from scripts.train.speech.crops import CropDealer, Pool, synthetic_example
 from scripts.train.speech.espeak import Espeak
 from scripts.train.speech.evaluate import evaluate, synthetic_figures
 from scripts.train.speech.export import answer_range, save_weights
@@ -47,7 +47,7 @@ HELD_OUT_UTTERANCES = 32
 LEAST_UTTERANCES, LEAST_STEPS = 8, 20
 CALIBRATION_STEPS, LEFT_OUT_STEPS = 150, 80
 HERE = Path(__file__).parent
-ESPEAK, PEOPLE, RECORDED, GRID = "espeak", "people", "recorded", "grid"
+ESPEAK, PEOPLE, RECORDED = "espeak", "people", "recorded"
 """Kinds of material."""
 
 
@@ -61,8 +61,8 @@ class Recipe:
     held_out: int
     rules: Stage
     """Synthetic speech, uncalibrated: good enough to align GRID with."""
-    calibrated: Stage
-    final: Stage
+    learning: tuple[Stage, ...]
+    """With calibrated targets, one after the other: each begins with the net that the one before it left."""
 
 
 def recipe_of(seed: int, part: float) -> Recipe:
@@ -80,19 +80,22 @@ def recipe_of(seed: int, part: float) -> Recipe:
         people=utterances(PEOPLE_UTTERANCES),
         held_out=utterances(HELD_OUT_UTTERANCES),
         rules=Stage(name="rules", steps=steps(2_200), learning_rate=2e-3, crops={ESPEAK: 10, PEOPLE: 10}, seed=seed),
-        calibrated=Stage(
-            name="calibrated",
-            steps=steps(4_200),
-            learning_rate=2e-3,
-            crops={ESPEAK: 6, PEOPLE: 6, RECORDED: 8},
-            seed=seed + 1,
-        ),
-        final=Stage(
-            name="final",
-            steps=steps(600),
-            learning_rate=5e-4,
-            crops={GRID: 4, ESPEAK: 5, PEOPLE: 5, RECORDED: 6},
-            seed=seed + 3,
+        learning=(
+            Stage(name="voices", steps=steps(3_000), learning_rate=2e-3, crops={ESPEAK: 10, PEOPLE: 10}, seed=seed),
+            Stage(
+                name="people",
+                steps=steps(1_200),
+                learning_rate=1e-3,
+                crops={ESPEAK: 6, PEOPLE: 6, RECORDED: 8},
+                seed=seed,
+            ),
+            Stage(
+                name="final",
+                steps=steps(700),
+                learning_rate=8e-4,
+                crops={ESPEAK: 6, PEOPLE: 6, RECORDED: 8},
+                seed=seed + 1,
+            ),
         ),
     )
 
@@ -102,7 +105,7 @@ class Material:
     """What a run learns from, and what it is watched on."""
 
     spoken: Mapping[str, list[Utterance]]
-    """Kind -> utterances, for all kinds but GRID."""
+    """Kind -> utterances."""
     held_out: list[Utterance]
     clips: list[GridClip]
 
@@ -162,9 +165,11 @@ class Rebuild:
         rules = self._net(self._recipe.rules, Calibration.rules())
         self._align(rules)
         calibration = self._calibration()
-        calibrated = self._net(self._recipe.calibrated, calibration)
-        final = self._net(self._recipe.final, calibration, calibrated)
-        return self._file(final)
+        net: SpeechNet | None = None
+        for stage in self._recipe.learning:
+            net = self._net(stage, calibration, net)
+        assert net is not None
+        return self._file(net)
 
     def _net(self, stage: Stage, calibration: Calibration, initial: SpeechNet | None = None) -> SpeechNet:
         path = self._work / f"{stage.name}.pt"
@@ -179,14 +184,11 @@ class Rebuild:
             figures = synthetic_figures(net, held_out, recorded=True)
             return "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
-        pools = [Pool(examples=self._examples(kind, calibration), crops=crops) for kind, crops in stage.crops.items()]
+        pools = [
+            Pool(examples=[synthetic_example(one, calibration) for one in self._material.spoken[kind]], crops=crops)
+            for kind, crops in stage.crops.items()
+        ]
         return trained(stage, CropDealer(pools, stage.seed), initial, report=report)
-
-    def _examples(self, kind: str, calibration: Calibration) -> list[Example]:
-        if kind == GRID:
-            alignments = load_alignments(self._work / "alignments.json")
-            return [grid_example(clip, alignments[clip.code], calibration) for clip in self._material.clips]
-        return [synthetic_example(one, calibration) for one in self._material.spoken[kind]]
 
     def _align(self, net: SpeechNet) -> None:
         path = self._work / "alignments.json"
