@@ -12,6 +12,7 @@ from heygemd.render.speech import mouth
 from heygemd.render.speech.mouth import OPENING_CURVE, MouthNet, MouthTracks, tracks_of
 from heygemd.render.speech.network import CLASSES, CLOSURE, OPENING, AnswerRange
 from heygemd.render.speech.vocal_tract import STRETCHES, stretch_weights, stretched
+from scripts.train.speech.music import music
 
 RATE = 16_000
 FORMANTS_HZ = {"a": (750, 1200, 2500), "i": (280, 2250, 2900), "u": (310, 870, 2250)}
@@ -215,8 +216,11 @@ def band(seconds: float) -> np.ndarray:
     return (0.1 * sound).astype(np.float32)
 
 
-def test_chords_keep_the_mouth_shut(net: MouthNet) -> None:
-    assert_shut(net.listen(band(8)))
+@pytest.mark.parametrize("piece", ["band", "chords", "arpeggio", "sung_vowels", "drums"])
+def test_music_keeps_the_mouth_shut_nearly_all_the_time(net: MouthNet, piece: str) -> None:
+    """A single chord that fades like a vowel may pass for one: a second of the band, and of the chords."""
+    tracks = net.listen(band(8) if piece == "band" else music(8)[piece])
+    assert (tracks.gate > 0.5).mean() <= (0.15 if piece in ("band", "chords") else 0)
 
 
 def test_short_speech_uses_the_general_range() -> None:

@@ -92,7 +92,7 @@ class Atlas:
     """The engine; one per worker."""
 
     name = "atlas"
-    version = "3"
+    version = "4"
     needs_face = True
     studies = True
     precision = ""

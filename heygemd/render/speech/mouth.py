@@ -40,8 +40,8 @@ CONTACT_NARROWING = 0.3
 """Part of the width that a closure takes back."""
 OPENING_CURVE = 0.75
 """Power that gives the net's openings the distribution of real ones. Share of the widest opening in speech at the
-25th, 50th, 75th and 90th percentile, means over the eleven GRID clips: people .35 .62 .77 .92, the net .21 .49 .68 .84,
-its power .31 .59 .75 .88."""
+25th, 50th, 75th and 90th percentile, means over the eleven GRID clips: people .22 .56 .74 .91, the net .26 .48 .66 .85,
+its power .36 .57 .73 .89."""
 
 _BLOCK = 6_000
 _CONTEXT = 400

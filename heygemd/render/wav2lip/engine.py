@@ -51,7 +51,7 @@ class Wav2Lip:
     """Lip-sync with weights that the user brought."""
 
     name = "wav2lip"
-    version = "3"
+    version = "4"
     needs_face = True
     studies = False
 

@@ -18,6 +18,7 @@ from scripts.train.speech.phonemes import CLASS_NAMES
 FORMAT = "heygemd-mouth-1"
 LICENCE = (
     "weights: CC BY 4.0; GRID audiovisual sentence corpus (Cooke, Barker, Cunningham, Shao 2006, CC BY 4.0) + "
+    "LibriSpeech (Panayotov, Chen, Povey, Khudanpur 2015, CC BY 4.0) + flite and Festival (BSD) + "
     "espeak-ng synthetic speech"
 )
 OPENING_PERCENTILES = (8, 95)

@@ -13,16 +13,13 @@ from scipy import signal
 
 from heygemd.render.speech.features import SAMPLE_RATE_HZ
 from scripts.train.speech.tones import (
-    BASS_LOWER,
     BEATS_PER_MINUTE,
     COUNT,
     NOISE_S,
     Random,
     Wave,
     bells,
-    bowed,
     levelled,
-    pads,
     plucked,
     struck,
     times_s,
@@ -47,10 +44,6 @@ SWING = (0.5, 0.67)
 """Part of a pair of sixteenths that the first one takes: straight to triplets."""
 HIT_SHARES = ((0.15, 0.4), (0.1, 0.3), (0.3, 0.9))
 """Of the steps with a kick, a snare, a hat."""
-
-MIXED_PARTS = (1, 3)
-"""Makings that sound together, beside a bass line."""
-MIXED_GAIN = (0.3, 1.0)
 
 Sound = NDArray[np.float32]
 Maker = Callable[[Random], Wave]
@@ -125,25 +118,8 @@ def _burst(time_s: Wave, edges_hz: tuple[float, float], rings_s: tuple[float, fl
     return levelled(noise * np.exp(-time_s / random.uniform(*rings_s)))
 
 
-def mixture(random: Random) -> Wave:
-    """Several makings at once, over a bass line."""
-    makers = (plucked, struck, pads, bells, bowed, drums)
-    chosen = random.permutation(len(makers))[: int(random.integers(MIXED_PARTS[0], MIXED_PARTS[1] + 1))]
-    parts = [plucked(random, lower=BASS_LOWER), *(makers[int(place)](random) for place in chosen)]
-    return np.asarray(sum(random.uniform(*MIXED_GAIN) * levelled(part) for part in parts))
-
-
 NOISES: Mapping[str, Maker] = MappingProxyType(
     {"hiss": _hiss, "rumble": _rumble, "hum": _hum, "clicks": _clicks, "wind": _wind}
 )
-MUSIC: Mapping[str, Maker] = MappingProxyType(
-    {
-        "plucked": plucked,
-        "struck": struck,
-        "pads": pads,
-        "bells": bells,
-        "drums": drums,
-        "mixture": mixture,
-        "bowed": bowed,
-    }
-)
+MUSIC: Mapping[str, Maker] = MappingProxyType({"plucked": plucked, "struck": struck, "bells": bells, "drums": drums})
+"""Nothing that is held: bowed tones and pads among these taught the net to shut the mouth at held vowels."""
