@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from heygemd.render.speech.features import SAMPLE_RATE_HZ
 from heygemd.render.speech.mouth import MouthTracks
 from heygemd.render.speech.network import ANSWER_COUNT, OPENING, WIDTH
 
@@ -46,3 +47,10 @@ def mouth_of(
 
 def times(seconds: float, fps: float) -> np.ndarray:
     return np.arange(int(seconds * fps)) / fps
+
+
+def voice_like(seconds: float = 2.0) -> np.ndarray:
+    """A buzz whose loudness goes up and down four times a second."""
+    time_s = np.arange(int(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    buzz = sum(np.sin(2 * np.pi * 120 * k * time_s) / k for k in range(1, 30))
+    return (0.1 * buzz * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * time_s))).astype(np.float32)

@@ -39,9 +39,9 @@ from scripts.train.speech.phonemes import (
     segments_of,
     unknown_letters,
 )
+from tests.render.speech_rig import voice_like
 
 WORDS = ("harbour", "puzzle", "famous", "window", "seven", "money", "thing", "sheep", "crowd", "village")
-RATE_HZ = 16_000
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +59,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def voice_like(seconds: float = 2.0) -> np.ndarray:
-    """A buzz whose loudness goes up and down four times a second."""
-    time_s = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    buzz = sum(np.sin(2 * np.pi * 120 * k * time_s) / k for k in range(1, 30))
-    return (0.1 * buzz * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * time_s))).astype(np.float32)
 
 
 def motion_at(segments: list[Segment], *times_s: float) -> coarticulation.Motion:

@@ -19,6 +19,7 @@ from scripts.train.speech.phonemes import (
     SILENCE,
     Segment,
 )
+from tests.render.speech_rig import voice_like
 
 # Training
 
