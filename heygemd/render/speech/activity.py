@@ -24,8 +24,9 @@ QUIET_FROM_S = 0.25
 
 CLEAR_BELOW, UNCLEAR_FROM = 1.80, 1.95
 """Entropy in nats among the 14 sounding mouth classes (2.64 is none the wiser), mean over the speech around a moment:
-speech counts fully up to the first and not at all from the second. The GRID sentences have 1.1, under white noise of half
-their amplitude 1.7, as loud as they are 1.8 (95th percentile 1.9); what of music the net still calls speech, 1.3 to 2.1."""
+speech counts fully up to the first and not at all from the second. The GRID sentences have 1.1, under white noise of
+half their amplitude 1.7, as loud as they are 1.8 (95th percentile 1.9); music that the net still calls speech has 1.3
+to 2.1."""
 UNCLEAR_S = 0.75
 """Standard deviation of the Gaussian that says how near "around a moment" is."""
 
