@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from heygemd.assembly import utc_now
 from heygemd.filesystem import sha256_of
@@ -139,14 +141,21 @@ def shop(tmp_path: Path, script, repository: Path) -> Iterator[Shop]:
             scheduler.stop(0)
 
 
+def is_short(shop: Shop, logs: list[EventDict]) -> bool:
+    """A task failed for want of memory, or its worker gave way before: on slow machines the task ends first."""
+    gave_way = any(line["event"] == "worker.dismissed" for line in logs)
+    return gave_way or shop.scheduler.tally.shortages.keys() == {"E301"}
+
+
 def test_memory_that_others_take_in_the_middle_of_a_film_costs_no_film(shop: Shop) -> None:
     jobs = shop.add(2)
     films = shop.run(2, until=TaskKind.RENDER)
     shop.card.take(1800 * MIB)
     ends_s = time.monotonic() + 180
-    while not shop.scheduler.tally.shortages and time.monotonic() < ends_s:
-        films += shop.tick()
-    assert shop.scheduler.tally.shortages.keys() == {"E301"}, "nothing was short: the test is too kind"
+    with capture_logs() as logs:
+        while not is_short(shop, logs) and time.monotonic() < ends_s:
+            films += shop.tick()
+    assert is_short(shop, logs), "nothing was short: the test is too kind"
     shop.card.take(0)
     films += shop.run(2 - len(films))
     assert sorted(film.job_id for film in films) == [job.id for job in jobs]
