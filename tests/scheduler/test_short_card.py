@@ -143,7 +143,9 @@ def shop(tmp_path: Path, script, repository: Path) -> Iterator[Shop]:
 
 def is_short(shop: Shop, logs: list[EventDict]) -> bool:
     """A task failed for want of memory, or its worker gave way before: on slow machines the task ends first."""
-    gave_way = any(line["event"] == "worker.dismissed" for line in logs)
+    gave_way = any(
+        line.get("reason") == "others hold the memory" for line in logs if line["event"] == "worker.dismissed"
+    )
     return gave_way or shop.scheduler.tally.shortages.keys() == {"E301"}
 
 
